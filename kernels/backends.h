@@ -1,0 +1,24 @@
+// Opens devices by the name of their backend. Which backends are in the program is decided at link time: each has
+// an x.cc and a no_x.cc, and the build picks one (//kernels:cpu, //kernels:cuda).
+#ifndef KERNELS_BACKENDS_H_
+#define KERNELS_BACKENDS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kernels/device.h"
+
+namespace millrace {
+
+// Kinds linked into this program, e.g. {"cpu", "reference"}.
+std::vector<std::string> Backends();
+
+// NOT_FOUND lists the kinds there are; UNAVAILABLE says why a known kind cannot be had here.
+absl::StatusOr<std::unique_ptr<Device>> OpenDevice(absl::string_view kind, const DeviceOptions& options);
+
+}  // namespace millrace
+
+#endif  // KERNELS_BACKENDS_H_

@@ -1,0 +1,127 @@
+// The machine as the runtime sees it: a device, its memory, its queues of work, its kernels. Implemented by each
+// backend (reference, cpu, cuda); `kernels/backends.h` opens one by name.
+#ifndef KERNELS_DEVICE_H_
+#define KERNELS_DEVICE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/op_desc.h"
+
+namespace millrace {
+
+class Device;
+class Stream;
+
+// A range of device memory, 256-byte aligned, zeroed when made. Owns it; movable. Must die before its Device.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device* device, void* memory, uint64_t bytes) : device_(device), memory_(memory), bytes_(bytes) {}
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  void* memory() const { return memory_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* memory_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
+// A point in a stream's order that another stream, or the host, can wait for. Reusable: each Record starts it anew.
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual bool Ready() const = 0;
+  // Blocks the calling thread until the recorded work is done.
+  virtual absl::Status Wait() = 0;
+};
+
+// A queue of work that runs in order. On CPU the calling thread does the work itself, helped by the rank's pool, so
+// every call returns when the work is done. One thread at a time may use a Stream.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual absl::Status Record(Event* event) = 0;
+  virtual absl::Status WaitFor(Event* event) = 0;
+  virtual absl::Status Synchronize() = 0;
+  virtual absl::Status Copy(void* to, const void* from, uint64_t bytes) = 0;  // within the device
+  virtual absl::Status Zero(void* to, uint64_t bytes) = 0;
+};
+
+// What random operators are keyed by, besides their own `random_key` attribute: never the order of execution.
+struct RunKey {
+  uint64_t seed = 0;
+  uint64_t step = 0;
+  uint64_t micro_batch = 0;  // index in the global step
+};
+
+// The memory of one call. Arrays are as long as OpDesc's inputs and outputs; nullptr = absent. The caller keeps the
+// arrays alive; the kernel does not keep them.
+struct KernelArgs {
+  void* const* inputs = nullptr;
+  void* const* outputs = nullptr;
+  void* scratch = nullptr;       // needs().scratch_bytes, 256-byte aligned, contents undefined before and after
+  const void* packed = nullptr;  // needs().packed_bytes, as written by Pack
+  RunKey key;
+};
+
+struct KernelNeeds {
+  uint64_t scratch_bytes = 0;
+  uint64_t packed_bytes = 0;  // > 0: Pack must run after each change of the weights
+  // Two packings with the same key, of the same weights, have the same bytes: they are made and kept once.
+  std::string pack_key;
+};
+
+// A computation prepared once for fixed shapes and run many times, from any thread, with other memory each time.
+// Immutable after preparation: one Kernel may serve many call sites, but not at the same time with the same memory.
+class Kernel {
+ public:
+  explicit Kernel(KernelNeeds needs) : needs_(std::move(needs)) {}
+  virtual ~Kernel() = default;
+
+  const KernelNeeds& needs() const { return needs_; }
+  // Writes `packed` from the weight inputs of args (the others may be null). Only when needs().packed_bytes > 0.
+  virtual absl::Status Pack(Stream& stream, const KernelArgs& args, void* packed) const;
+  virtual absl::Status Run(Stream& stream, const KernelArgs& args) const = 0;
+
+ private:
+  KernelNeeds needs_;
+};
+
+struct DeviceOptions {
+  int index = 0;
+  int threads = 1;  // CPU: how many threads a stream's work is divided among, the caller included
+};
+
+// Thread-safe.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual std::string kind() const = 0;  // "cpu", "reference"
+  virtual std::string name() const = 0;  // processor's model name, for reports and cost tables
+  // RESOURCE_EXHAUSTED when there is not that much memory.
+  virtual absl::StatusOr<Buffer> Allocate(uint64_t bytes) = 0;
+  virtual absl::StatusOr<std::unique_ptr<Stream>> NewStream() = 0;
+  virtual absl::StatusOr<std::unique_ptr<Event>> NewEvent() = 0;
+  // INVALID_ARGUMENT names the input or attribute at fault; UNIMPLEMENTED names the operator and what is supported.
+  virtual absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) = 0;
+  // Host memory to device and back; both return when done.
+  virtual absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) = 0;
+  virtual absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) = 0;
+
+ private:
+  friend class Buffer;
+  virtual void Free(void* memory, uint64_t bytes) = 0;
+};
+
+}  // namespace millrace
+
+#endif  // KERNELS_DEVICE_H_

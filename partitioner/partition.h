@@ -1,0 +1,48 @@
+// The compiler's front door: a model graph and the devices in, an ExecutionPlan out.
+#ifndef PARTITIONER_PARTITION_H_
+#define PARTITIONER_PARTITION_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/device.h"
+#include "proto/cluster.pb.h"
+#include "proto/costs.pb.h"
+#include "proto/model.pb.h"
+#include "proto/plan.pb.h"
+
+namespace millrace {
+
+// Asks the backend that will run the plan how much scratch and packed memory a call needs.
+using KernelNeedsFn = std::function<absl::StatusOr<KernelNeeds>(const OpDesc&)>;
+
+struct PartitionOptions {
+  proto::Cluster cluster;
+  int pp = 1;
+  int64_t micro_batch = 1;    // samples in a micro-batch: binds the model's -1
+  int64_t micro_batches = 1;  // per step
+  std::string schedule = "1f1b";  // "gpipe", "1f1b"
+  std::string cut = "balanced";   // "balanced", "even", "by-hand"
+  std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
+  std::string optimizer = "adamw";     // "adamw", "sgd"
+  bool with_eval = true;
+  bool with_logits = true;   // when the model names its logits
+  int64_t logits_batch = 1;
+  proto::CostTable costs;    // empty: analytic
+  // Called after each pass with its name and its printed result, when set: for --dump=after:PASS.
+  std::function<void(absl::string_view pass, const std::string& text)> dump;
+};
+
+// Names of the passes in order, for --dump: "check", "rewrite", "differentiate", "cost", "cut", "schedule", "lower".
+std::vector<std::string> PassNames();
+
+// Pure: same input, same plan, byte for byte. The plan is sealed (hash set) but not verified: callers verify it with
+// runtime/plan. INVALID_ARGUMENT for a bad graph or options; RESOURCE_EXHAUSTED when a rank's arena exceeds its device.
+absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,
+                                               const KernelNeedsFn& needs);
+
+}  // namespace millrace
+
+#endif  // PARTITIONER_PARTITION_H_

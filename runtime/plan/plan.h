@@ -1,0 +1,36 @@
+// Loading plans and asking them simple questions. Pure: no threads, no devices.
+#ifndef RUNTIME_PLAN_PLAN_H_
+#define RUNTIME_PLAN_PLAN_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "proto/plan.pb.h"
+
+namespace millrace {
+
+// SHA-256 of the deterministic binary form with the hash field empty.
+std::string PlanHash(const proto::ExecutionPlan& plan);
+// Sets plan.hash.
+void SealPlan(proto::ExecutionPlan* plan);
+
+// Reads (text or binary), checks the hash (FAILED_PRECONDITION when it does not match), then VerifyPlan.
+absl::StatusOr<proto::ExecutionPlan> LoadPlan(absl::string_view path);
+
+// The program of that name, or nullptr.
+const proto::Program* FindProgram(const proto::ExecutionPlan& plan, absl::string_view name);
+
+// Arena offset of a value in a slot of its pool (slot is ignored for values with a fixed address).
+uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot);
+
+// The slot that an instruction names for a pool, or -1.
+int SlotOf(const proto::Instruction& instruction, int pool);
+
+// "RUN 1F3", "SEND h2 of micro-batch 3 to stage 2", ... for messages and drawings.
+std::string Describe(const proto::Program& program, const proto::Instruction& instruction);
+
+}  // namespace millrace
+
+#endif  // RUNTIME_PLAN_PLAN_H_

@@ -1,0 +1,49 @@
+"""House rules: the compiler options stand here once, and every proto becomes a C++ library."""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+
+COPTS = [
+    "-std=c++20",
+    "-Wall",
+    "-Wextra",
+    "-Wno-sign-compare",
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+]
+
+def mr_cc_library(name, copts = [], **kwargs):
+    cc_library(name = name, copts = COPTS + copts, **kwargs)
+
+def mr_cc_binary(name, copts = [], **kwargs):
+    cc_binary(name = name, copts = COPTS + copts, **kwargs)
+
+def mr_cc_test(name, copts = [], deps = [], size = "small", **kwargs):
+    cc_test(
+        name = name,
+        size = size,
+        copts = COPTS + copts,
+        deps = deps + ["@system//:gtest_main"],
+        **kwargs
+    )
+
+def mr_proto_library(name, src, deps = [], visibility = None):
+    """Runs the installed protoc on `src`; `deps` are other mr_proto_library targets."""
+    stem = src[:-len(".proto")]
+    native.genrule(
+        name = name + "_gen",
+        srcs = [src] + [d + "_src" for d in deps],
+        outs = [stem + ".pb.cc", stem + ".pb.h"],
+        cmd = "/usr/bin/protoc -I. --cpp_out=$(GENDIR) $(location %s)" % src,
+    )
+    native.filegroup(
+        name = name + "_src",
+        srcs = [src] + [d + "_src" for d in deps],
+    )
+    cc_library(
+        name = name,
+        srcs = [stem + ".pb.cc"],
+        hdrs = [stem + ".pb.h"],
+        copts = ["-std=c++20"],
+        visibility = visibility,
+        deps = deps + ["@system//:protobuf"],
+    )
