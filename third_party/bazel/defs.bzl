@@ -47,3 +47,21 @@ def mr_proto_library(name, src, deps = [], visibility = None):
         visibility = visibility,
         deps = deps + ["@system//:protobuf"],
     )
+
+def mr_python_test(name, src, data = [], args = [], tags = [], size = "small", **kwargs):
+    """A test that is a Python script; it writes its own XML (tests/house/xml_runner.py)."""
+    native.genrule(
+        name = name + "_script",
+        outs = [name + "_run.sh"],
+        cmd = "printf '#!/bin/sh\\nexec python3 %s \"$$@\"\\n' > $@" % (native.package_name() + "/" + src),
+        executable = True,
+    )
+    native.sh_test(
+        name = name,
+        size = size,
+        srcs = [name + "_run.sh"],
+        args = args,
+        data = [src, "//tests/house:xml_runner.py"] + data,
+        tags = tags,
+        **kwargs
+    )

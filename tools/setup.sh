@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what Millrace needs from Debian 12's own packages, and writes down what this machine has (.bazelrc.machine).
+# Run by tools/quickstart.sh and tools/test.sh; safe to run again: it does nothing when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-platforms default-jdk-headless
+  g++ git ca-certificates
+  libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev libbenchmark-dev
+  libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
+  bible-kjv python3
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+
+if ((${#missing[@]})); then
+  sudo=()
+  if [[ $(id -u) -ne 0 ]]; then
+    command -v sudo >/dev/null || {
+      echo "setup: these packages are missing and need root to install: ${missing[*]}" >&2
+      echo "setup: run as root:  apt-get install --no-install-recommends ${missing[*]}" >&2
+      exit 69
+    }
+    sudo=(sudo)
+  fi
+  echo "setup: installing ${missing[*]}" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  # On a machine with an old package list the first attempt fails; then the list is brought up to date.
+  "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
+    { "${sudo[@]}" apt-get update -qq >&2 &&
+      "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; } ||
+    { echo "setup: apt-get could not install: ${missing[*]}. Millrace is built with Debian 12's packages." >&2; exit 69; }
+fi
+
+# What the machine has decides which backends are linked; nothing in the tree is edited.
+{
+  echo "# Written by tools/setup.sh."
+  echo "build --//kernels:cpu=true"
+} > .bazelrc.machine.new
+cmp -s .bazelrc.machine.new .bazelrc.machine 2>/dev/null && rm .bazelrc.machine.new || mv .bazelrc.machine.new .bazelrc.machine
