@@ -1,0 +1,161 @@
+#include "tools/cli/plan_flags.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "kernels/backends.h"
+#include "proto/status_macros.h"
+#include "proto/text_proto.h"
+#include "runtime/plan/verify.h"
+#include "tools/cli/command.h"
+
+namespace millrace {
+namespace {
+
+constexpr int64_t kMostDevices = 4096;
+
+absl::Status CheckRange(absl::string_view flag, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return UsageError(absl::StrCat("--", flag, "=", value, ": a number from ", least, " to ", most, " is needed"));
+}
+
+absl::Status CheckWord(absl::string_view flag, const std::string& word, const std::vector<std::string>& words) {
+  if (std::find(words.begin(), words.end(), word) != words.end()) return absl::OkStatus();
+  const std::string near = Nearest(word, words);
+  return UsageError(absl::StrCat("--", flag, "=", word, ": there are ", absl::StrJoin(words, ", "),
+                                 near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
+}
+
+// "cpu:4" -> four devices cpu:0 ... cpu:3 that share this machine's cores.
+absl::StatusOr<proto::Cluster> DevicesOf(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  int64_t count = 0;
+  if (parts.size() != 2 || parts[0].empty() || !absl::SimpleAtoi(parts[1], &count)) {
+    return UsageError(absl::StrCat("--devices=", text, ": KIND:COUNT is needed, for example cpu:4"));
+  }
+  MR_RETURN_IF_ERROR(CheckRange("devices", count, 1, kMostDevices));
+  const int64_t cores = std::max<int64_t>(1, sysconf(_SC_NPROCESSORS_ONLN));
+  proto::Cluster cluster;
+  cluster.set_schema_version(kSchemaVersion);
+  cluster.set_name("this machine");
+  for (int64_t i = 0; i < count; ++i) {
+    proto::ClusterDevice* device = cluster.add_devices();
+    device->set_name(absl::StrCat(parts[0], ":", i));
+    device->set_kind(parts[0]);
+    device->set_threads(static_cast<uint32_t>(std::max<int64_t>(1, cores / count)));
+    if (count > cores) device->set_shares("cores");
+  }
+  return cluster;
+}
+
+absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
+  if (!flags.cluster.empty()) {
+    if (!flags.devices.empty()) return UsageError("--devices and --cluster say the same thing twice: give one of them");
+    proto::Cluster cluster;
+    MR_RETURN_IF_ERROR(ReadMessage(flags.cluster, &cluster));
+    if (cluster.devices().empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(flags.cluster, ": the cluster has no devices"));
+    }
+    return cluster;
+  }
+  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp)) : flags.devices);
+}
+
+absl::Status SetDump(const std::string& dump, PartitionOptions* options) {
+  if (dump.empty()) return absl::OkStatus();
+  absl::string_view pass = dump;
+  absl::ConsumePrefix(&pass, "after:");
+  MR_RETURN_IF_ERROR(CheckWord("dump=after", std::string(pass), PassNames()));
+  options->dump = [wanted = std::string(pass)](absl::string_view name, const std::string& text) {
+    if (name == wanted) std::fputs(text.c_str(), stdout);
+  };
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
+  PartitionOptions options;
+  MR_RETURN_IF_ERROR(CheckRange("micro-batch", flags.micro_batch, 1, 1 << 20));
+  MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 20));
+  MR_RETURN_IF_ERROR(CheckRange("pp", flags.pp, 0, kMostDevices));
+  MR_RETURN_IF_ERROR(CheckRange("logits-batch", flags.logits_batch, 1, 1 << 20));
+  MR_RETURN_IF_ERROR(CheckWord("schedule", flags.schedule, {"1f1b", "gpipe"}));
+  MR_RETURN_IF_ERROR(CheckWord("cut", flags.cut, {"balanced", "even", "by-hand"}));
+  MR_RETURN_IF_ERROR(CheckWord("optimizer", flags.optimizer, {"adamw", "sgd"}));
+  if (flags.cut == "by-hand" && flags.cut_after.empty() && flags.pp != 1) {
+    return UsageError("--cut=by-hand needs --cut-after=NODE,...: the last node of each stage but the last");
+  }
+  MR_ASSIGN_OR_RETURN(options.cluster, ClusterOf(flags));
+  options.pp = static_cast<int>(flags.pp == 0 ? options.cluster.devices_size() : flags.pp);
+  if (options.pp > options.cluster.devices_size()) {
+    return ConfigError(absl::StrCat("--pp=", options.pp, " needs as many devices, but there are ",
+                                    options.cluster.devices_size()));
+  }
+  options.micro_batch = flags.micro_batch;
+  options.micro_batches = flags.micro_batches;
+  options.schedule = flags.schedule;
+  options.cut = flags.cut_after.empty() ? flags.cut : "by-hand";
+  options.cut_after = flags.cut_after;
+  options.optimizer = flags.optimizer;
+  options.logits_batch = flags.logits_batch;
+  if (!flags.costs.empty()) MR_RETURN_IF_ERROR(ReadMessage(flags.costs, &options.costs));
+  MR_RETURN_IF_ERROR(SetDump(flags.dump, &options));
+  return options;
+}
+
+}  // namespace
+
+void PlanFlags::Declare(FlagSet* flags) {
+  flags->String("devices", &devices, "KIND:COUNT, for example cpu:4; default: cpu:<pp>");
+  flags->String("cluster", &cluster, "a Cluster file instead of --devices");
+  flags->Int("pp", &pp, "pipeline stages; 0: one for each device");
+  flags->Int("micro-batch", &micro_batch, "samples in a micro-batch");
+  flags->Int("micro-batches", &micro_batches, "micro-batches in a step");
+  flags->String("schedule", &schedule, "1f1b or gpipe");
+  flags->String("cut", &cut, "balanced (by cost), even (by count) or by-hand");
+  flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
+  flags->String("optimizer", &optimizer, "adamw or sgd");
+  flags->Int("logits-batch", &logits_batch, "samples of the logits program");
+  flags->String("costs", &costs, "a CostTable file; default: analytic costs");
+  flags->String("dump", &dump, "after:PASS prints what the pass made");
+}
+
+absl::StatusOr<proto::Model> ReadModel(absl::string_view path) {
+  proto::Model model;
+  MR_RETURN_IF_ERROR(ReadMessage(path, &model));
+  return model;
+}
+
+absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind) {
+  MR_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened, OpenDevice(device_kind, DeviceOptions()));
+  return KernelNeedsFn([device = std::shared_ptr<Device>(std::move(opened))](
+                           const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
+    MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, device->NewKernel(desc));
+    return kernel->needs();
+  });
+}
+
+absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags) {
+  MR_ASSIGN_OR_RETURN(const PartitionOptions options, OptionsOf(flags));
+  absl::StatusOr<KernelNeedsFn> needs = NeedsOf(options.cluster.devices(0).kind());
+  if (!needs.ok()) return WithExit(needs.status(), kExitBadConfig);
+  absl::StatusOr<proto::ExecutionPlan> plan = Partition(model, options, *needs);
+  if (absl::IsResourceExhausted(plan.status())) return WithExit(plan.status(), kExitBadConfig);
+  if (!plan.ok()) return plan.status();
+  const absl::Status verified = VerifyPlan(*plan);
+  if (!verified.ok()) {
+    return absl::InternalError(absl::StrCat("the partitioner made a plan that does not verify; please report this: ",
+                                            verified.message()));
+  }
+  return plan;
+}
+
+}  // namespace millrace

@@ -1,0 +1,47 @@
+// Flags that `partition` and `train` share: how a model becomes a plan.
+#ifndef TOOLS_CLI_PLAN_FLAGS_H_
+#define TOOLS_CLI_PLAN_FLAGS_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "partitioner/partition.h"
+#include "proto/model.pb.h"
+#include "proto/plan.pb.h"
+#include "tools/cli/flags.h"
+
+namespace millrace {
+
+struct PlanFlags {
+  std::string devices;  // "cpu:4"; empty: cpu:<pp>
+  std::string cluster;  // file
+  int64_t pp = 0;       // 0: one stage per device
+  int64_t micro_batch = 1;
+  int64_t micro_batches = 4;
+  std::string schedule = "1f1b";
+  std::string cut = "balanced";
+  std::vector<std::string> cut_after;
+  std::string optimizer = "adamw";
+  int64_t logits_batch = 1;
+  std::string costs;  // file
+  std::string dump;   // "after:cut"
+
+  void Declare(FlagSet* flags);
+};
+
+// Reads a Model file and refuses one that is something else.
+absl::StatusOr<proto::Model> ReadModel(absl::string_view path);
+
+// Partitions for the devices the flags name and verifies the plan. `--dump` output goes to stdout.
+absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags);
+
+// Asks a backend's kernels for their needs. One device is opened and kept.
+absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind);
+
+}  // namespace millrace
+
+#endif  // TOOLS_CLI_PLAN_FLAGS_H_
