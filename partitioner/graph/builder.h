@@ -67,6 +67,8 @@ class GraphBuilder {
   std::string Tanh(absl::string_view x);
   std::string Sigmoid(absl::string_view x);
   std::string Softmax(absl::string_view x);
+  // "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"; any other name makes Finish fail.
+  std::string Activation(absl::string_view kind, absl::string_view x);
   std::string Dropout(absl::string_view x, double ratio);  // x itself when the ratio is 0
   std::string Gather(absl::string_view table, absl::string_view indices);
   std::string LayerNorm(absl::string_view x, absl::string_view scale, absl::string_view bias = "",
@@ -99,6 +101,7 @@ class GraphBuilder {
   proto::Model model_;
   std::string scope_;
   std::string next_name_;
+  absl::Status first_error_;
 };
 
 }  // namespace millrace
