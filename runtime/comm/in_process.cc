@@ -1,0 +1,141 @@
+// Communicators of ranks that are threads of one process.
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "proto/status_macros.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/comm/in_process_hub.h"
+
+namespace millrace {
+namespace in_process {
+namespace {
+
+// A ticket is (generation << 32 | record index). The Wait that returns a group's outcome retires it; to wait for a
+// retired ticket again is harmless.
+class InProcessCommunicator : public Communicator {
+ public:
+  InProcessCommunicator(std::shared_ptr<Hub> hub, int rank) : hub_(std::move(hub)), rank_(rank) {}
+  ~InProcessCommunicator() override { CancelAll(); }
+
+  int rank() const override { return rank_; }
+  int size() const override { return hub_->size(); }
+
+  absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override {
+    if (hub_->aborted()) return Aborted();
+    for (const Transfer& transfer : group) MR_RETURN_IF_ERROR(Check(transfer));
+    Seat& seat = hub_->seat(rank_);
+    if (seat.free.empty()) {
+      seat.free.push_back(static_cast<uint32_t>(seat.records.size()));
+      seat.records.emplace_back();
+      seat.records.back().rank = rank_;
+    }
+    const uint32_t index = seat.free.back();
+    seat.free.pop_back();
+    Record& record = seat.records[index];
+    record.open = true;
+    record.transfers.assign(group.begin(), group.end());
+    record.error.clear();
+    record.failed.store(false);
+    record.remaining.store(static_cast<int>(group.size()));
+    hub_->Offer(&record);
+    return (static_cast<Ticket>(record.generation) << 32) | index;
+  }
+
+  bool Done(Ticket ticket) override {
+    if (hub_->aborted()) return true;
+    Record* record = Find(ticket);
+    return record == nullptr || record->failed.load() || record->remaining.load() == 0;
+  }
+
+  absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) override {
+    if (hub_->aborted()) return Aborted();
+    if ((ticket & 0xffffffffu) >= hub_->seat(rank_).records.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
+    }
+    Record* record = Find(ticket);
+    if (record == nullptr) return absl::OkStatus();
+    absl::Status status = hub_->Await(
+        rank_, [record] { return record->remaining.load() == 0 || record->failed.load(); }, what);
+    if (hub_->aborted()) return Aborted();
+    if (status.ok() && record->failed.load()) {
+      std::lock_guard<std::mutex> lock(hub_->seat(rank_).mutex);
+      status = absl::InvalidArgumentError(record->error);
+    }
+    Retire(record, static_cast<uint32_t>(ticket));
+    return status;
+  }
+
+  absl::Status Barrier() override { return Meet(nullptr, nullptr, 0, "Barrier"); }
+
+  absl::Status AllGather(const void* mine, void* all, uint64_t bytes) override {
+    return Meet(mine, all, bytes, "AllGather");
+  }
+
+  void Abort(absl::Status why) override { hub_->Abort(why); }
+
+ private:
+  absl::Status Check(const Transfer& transfer) const {
+    if (transfer.peer < 0 || transfer.peer >= hub_->size()) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " posts a transfer with rank ", transfer.peer,
+                                                     "; there are ", hub_->size(), " ranks"));
+    }
+    if (transfer.memory == nullptr && transfer.bytes > 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("rank ", rank_, " posts ", transfer.bytes, " bytes at no address"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Meet(const void* mine, void* all, uint64_t bytes, const char* name) {
+    absl::Status status = hub_->AllGather(rank_, mine, all, bytes, name);
+    return hub_->aborted() ? Aborted() : status;
+  }
+
+  // nullptr: retired.
+  Record* Find(Ticket ticket) {
+    Seat& seat = hub_->seat(rank_);
+    const uint32_t index = static_cast<uint32_t>(ticket);
+    if (index >= seat.records.size()) return nullptr;
+    Record& record = seat.records[index];
+    return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
+  }
+
+  void Retire(Record* record, uint32_t index) {
+    if (record->remaining.load() != 0) hub_->Cancel(record);
+    record->open = false;
+    ++record->generation;
+    hub_->seat(rank_).free.push_back(index);
+  }
+
+  void CancelAll() {
+    Seat& seat = hub_->seat(rank_);
+    for (uint32_t i = 0; i < seat.records.size(); ++i) {
+      if (seat.records[i].open) Retire(&seat.records[i], i);
+    }
+  }
+
+  // The caller may free its memory once it knows of the error, so nothing of it stays in a mailbox.
+  absl::Status Aborted() {
+    CancelAll();
+    return hub_->FirstError();
+  }
+
+  const std::shared_ptr<Hub> hub_;
+  const int rank_;
+};
+
+}  // namespace
+}  // namespace in_process
+
+std::vector<std::unique_ptr<Communicator>> MakeInProcessCommunicators(int size, const CommunicatorOptions& options) {
+  auto hub = std::make_shared<in_process::Hub>(size, options);
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  for (int rank = 0; rank < size; ++rank) {
+    ranks.push_back(std::make_unique<in_process::InProcessCommunicator>(hub, rank));
+  }
+  return ranks;
+}
+
+}  // namespace millrace

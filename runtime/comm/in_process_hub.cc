@@ -1,0 +1,243 @@
+#include "runtime/comm/in_process_hub.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+namespace millrace::in_process {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// About 20 us on a machine with a core per rank, next to nothing where ranks must take turns.
+constexpr int kSpins = 1000;
+constexpr int kSpinsWhenCrowded = 20;
+
+void Relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+Clock::duration ToChrono(absl::Duration duration) {
+  return std::chrono::nanoseconds(absl::ToInt64Nanoseconds(std::min(duration, absl::Hours(24 * 365))));
+}
+
+}  // namespace
+
+Hub::Hub(int size, const CommunicatorOptions& options)
+    : size_(size),
+      options_(options),
+      spins_(size <= static_cast<int>(std::thread::hardware_concurrency()) ? kSpins : kSpinsWhenCrowded),
+      seats_(size),
+      mailboxes_(static_cast<size_t>(size) * size) {
+  meeting_.present.assign(size, false);
+  for (std::vector<std::string>& staging : meeting_.staging) staging.resize(size);
+}
+
+void Hub::Offer(Record* record) {
+  for (const Transfer& transfer : record->transfers) OfferOne(record, transfer);
+}
+
+void Hub::OfferOne(Record* record, const Transfer& transfer) {
+  const int source = transfer.send ? record->rank : transfer.peer;
+  const int destination = transfer.send ? transfer.peer : record->rank;
+  Mailbox& box = mailbox(source, destination);
+  Half other;
+  bool twice = false;
+  {
+    std::lock_guard<std::mutex> lock(box.mutex);
+    auto found = box.waiting.end();
+    for (auto half = box.waiting.begin(); half != box.waiting.end(); ++half) {
+      if (half->tag != transfer.tag) continue;
+      if (half->send == transfer.send) twice = true;
+      if (half->send != transfer.send) found = half;
+    }
+    if (found != box.waiting.end()) {
+      other = *found;
+      *found = box.waiting.back();
+      box.waiting.pop_back();
+    } else if (!twice) {
+      box.waiting.push_back({transfer.send, transfer.tag, transfer.memory, transfer.bytes, record});
+      return;
+    }
+  }
+  if (other.record == nullptr) {
+    return Fail(record, absl::StrCat("rank ", record->rank, transfer.send ? " sends to" : " receives from", " rank ",
+                                     transfer.peer, " with tag ", transfer.tag,
+                                     ", but a transfer with that peer, direction and tag is already in flight"));
+  }
+  if (other.bytes != transfer.bytes) {
+    const uint64_t sent = transfer.send ? transfer.bytes : other.bytes;
+    const uint64_t expected = transfer.send ? other.bytes : transfer.bytes;
+    const std::string error = absl::StrCat("rank ", source, " sends ", sent, " bytes with tag ", transfer.tag,
+                                           " to rank ", destination, ", which expects ", expected);
+    Fail(other.record, error);
+    return Fail(record, error);
+  }
+  if (transfer.bytes > 0) {
+    std::memcpy(transfer.send ? other.memory : transfer.memory, transfer.send ? transfer.memory : other.memory,
+                transfer.bytes);
+  }
+  Complete(other.record);
+  Complete(record);
+}
+
+void Hub::Complete(Record* record) {
+  Seat& seat = seats_[record->rank];
+  if (record->remaining.fetch_sub(1) == 1) Wake(seat);
+}
+
+void Hub::Fail(Record* record, const std::string& error) {
+  Seat& seat = seats_[record->rank];
+  {
+    std::lock_guard<std::mutex> lock(seat.mutex);
+    if (record->error.empty()) record->error = error;
+    record->failed.store(true);
+    seat.wake.notify_all();
+  }
+  Complete(record);
+}
+
+// Sequentially consistent with Park: either the waiter sees the completion or this sees the waiter.
+void Hub::Wake(Seat& seat) {
+  if (seat.parked.load() == 0) return;
+  std::lock_guard<std::mutex> lock(seat.mutex);
+  seat.wake.notify_all();
+}
+
+void Hub::Cancel(Record* record) {
+  for (const Transfer& transfer : record->transfers) {
+    const int source = transfer.send ? record->rank : transfer.peer;
+    const int destination = transfer.send ? transfer.peer : record->rank;
+    Mailbox& box = mailbox(source, destination);
+    std::lock_guard<std::mutex> lock(box.mutex);
+    auto half = std::find_if(box.waiting.begin(), box.waiting.end(), [&](const Half& h) {
+      return h.record == record && h.tag == transfer.tag && h.send == transfer.send;
+    });
+    if (half == box.waiting.end()) continue;
+    *half = box.waiting.back();
+    box.waiting.pop_back();
+    record->remaining.fetch_sub(1);
+  }
+  while (record->remaining.load() != 0) std::this_thread::yield();
+}
+
+absl::Status Hub::Await(int rank, const std::function<bool()>& ready, const std::function<std::string()>& what) {
+  for (int i = 0; i < spins_; ++i) {
+    if (aborted()) return FirstError();
+    if (ready()) return absl::OkStatus();
+    Relax();
+  }
+  return Park(rank, ready, what);
+}
+
+absl::Status Hub::Park(int rank, const std::function<bool()>& ready, const std::function<std::string()>& what) {
+  Seat& seat = seats_[rank];
+  const Clock::time_point start = Clock::now();
+  const Clock::time_point terminate = start + ToChrono(options_.terminate_after);
+  Clock::time_point next = std::min(start + ToChrono(options_.warn_after), terminate);
+  absl::Status status;
+  seat.parked.fetch_add(1);
+  std::unique_lock<std::mutex> lock(seat.mutex);
+  while (true) {
+    if (aborted()) {
+      status = FirstError();
+      break;
+    }
+    if (ready()) break;
+    if (seat.wake.wait_until(lock, next) == std::cv_status::no_timeout || aborted() || ready()) continue;
+    lock.unlock();
+    const std::string text = what ? what() : absl::StrCat("rank ", rank, " waits for a transfer");
+    const double waited = std::chrono::duration<double>(Clock::now() - start).count();
+    if (next == terminate) {
+      status =
+          absl::DeadlineExceededError(absl::StrCat(text, ": gave up after ", waited, " s; is its peer stuck or gone?"));
+      lock.lock();
+      break;
+    }
+    std::fprintf(stderr, "millrace: %s: %.1f s so far\n", text.c_str(), waited);
+    next = terminate;
+    lock.lock();
+  }
+  seat.parked.fetch_sub(1);
+  return status;
+}
+
+absl::Status Hub::AllGather(int rank, const void* mine, void* all, uint64_t bytes, const char* name) {
+  if (aborted()) return FirstError();
+  uint64_t generation;
+  bool last;
+  {
+    std::lock_guard<std::mutex> lock(meeting_.mutex);
+    generation = meeting_.generation.load();
+    std::vector<std::string>& staging = meeting_.staging[generation & 1];
+    staging[rank].assign(static_cast<const char*>(mine), bytes);
+    meeting_.present[rank] = true;
+    last = ++meeting_.arrived == size_;
+    if (last) {
+      std::string& error = meeting_.error[generation & 1];
+      error.clear();
+      for (int r = 0; r < size_ && error.empty(); ++r) {
+        if (staging[r].size() == staging[0].size()) continue;
+        error = absl::StrCat("rank 0 gives ", staging[0].size(), " bytes to collective ", generation, " and rank ", r,
+                             " gives ", staging[r].size());
+      }
+      meeting_.arrived = 0;
+      meeting_.present.assign(size_, false);
+      meeting_.generation.store(generation + 1);
+    }
+  }
+  if (last) {
+    for (Seat& seat : seats_) Wake(seat);
+  } else {
+    absl::Status status = Await(
+        rank, [&] { return meeting_.generation.load() != generation; },
+        [&] { return absl::StrCat("rank ", rank, " waits in ", name, " ", generation, " for ", Missing()); });
+    if (!status.ok()) {
+      // This rank is already counted in, so the meeting cannot be used again.
+      Abort(status);
+      return FirstError();
+    }
+  }
+  if (!meeting_.error[generation & 1].empty()) return absl::InvalidArgumentError(meeting_.error[generation & 1]);
+  char* to = static_cast<char*>(all);
+  for (int r = 0; r < size_ && bytes > 0; ++r) {
+    std::memcpy(to + r * bytes, meeting_.staging[generation & 1][r].data(), bytes);
+  }
+  return absl::OkStatus();
+}
+
+std::string Hub::Missing() {
+  std::lock_guard<std::mutex> lock(meeting_.mutex);
+  std::string text = "ranks";
+  for (int r = 0; r < size_; ++r) {
+    if (!meeting_.present[r]) absl::StrAppend(&text, " ", r);
+  }
+  return text;
+}
+
+void Hub::Abort(const absl::Status& why) {
+  {
+    std::lock_guard<std::mutex> lock(error_mutex_);
+    if (error_code_ != absl::StatusCode::kOk) return;
+    error_code_ = why.ok() ? absl::StatusCode::kCancelled : why.code();
+    error_message_ = why.ok() ? "aborted without a reason" : std::string(why.message());
+    aborted_.store(true);
+  }
+  for (Seat& seat : seats_) {
+    std::lock_guard<std::mutex> lock(seat.mutex);
+    seat.wake.notify_all();
+  }
+}
+
+absl::Status Hub::FirstError() {
+  std::lock_guard<std::mutex> lock(error_mutex_);
+  return absl::Status(error_code_, error_message_);
+}
+
+}  // namespace millrace::in_process

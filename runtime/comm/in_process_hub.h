@@ -1,0 +1,115 @@
+// What the communicators of one process share: mailboxes where the two halves of a transfer meet, a seat per rank to
+// park on, one meeting point for collectives, and the first error.
+//
+// Whoever posts second copies, and completes both halves. A half's record is never touched after its last completion,
+// so its owner may use it again as soon as `remaining` is zero.
+#ifndef RUNTIME_COMM_IN_PROCESS_HUB_H_
+#define RUNTIME_COMM_IN_PROCESS_HUB_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/comm/communicator.h"
+
+namespace millrace::in_process {
+
+// One posted group.
+struct Record {
+  // By any thread.
+  std::atomic<int> remaining{0};
+  std::atomic<bool> failed{false};
+  std::string error;  // guarded by the seat's mutex
+  // By the owner only.
+  int rank = 0;
+  bool open = false;
+  uint32_t generation = 0;
+  std::vector<Transfer> transfers;
+};
+
+// A half that waits for the other one.
+struct Half {
+  bool send = false;
+  uint64_t tag = 0;
+  void* memory = nullptr;
+  uint64_t bytes = 0;
+  Record* record = nullptr;
+};
+
+// Few halves wait between two ranks at a time: searches are linear.
+struct alignas(64) Mailbox {
+  std::mutex mutex;
+  std::vector<Half> waiting;
+};
+
+// A rank's place to park and its records. Lives as long as the hub, because others complete transfers here.
+struct alignas(64) Seat {
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<int> parked{0};
+  std::deque<Record> records;  // stable addresses; grows to the largest number of groups in flight. Owner only
+  std::vector<uint32_t> free;  // records that are not open. Owner only
+};
+
+class Hub {
+ public:
+  Hub(int size, const CommunicatorOptions& options);
+
+  int size() const { return size_; }
+  Seat& seat(int rank) { return seats_[rank]; }
+
+  // Offers every transfer of the record, copying where the other half is already there.
+  void Offer(Record* record);
+  // Takes back the halves that nobody met and waits for those being copied: then nobody touches their memory any more.
+  void Cancel(Record* record);
+
+  // Blocks until ready(), the first error (returned), or the time limit (DEADLINE_EXCEEDED).
+  absl::Status Await(int rank, const std::function<bool()>& ready, const std::function<std::string()>& what);
+  absl::Status AllGather(int rank, const void* mine, void* all, uint64_t bytes, const char* name);
+
+  void Abort(const absl::Status& why);
+  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
+  absl::Status FirstError();
+
+ private:
+  // The meeting point. Two sets of staging: a rank may enter collective g + 1 while others still read g, but g + 2
+  // starts only after all have left g.
+  struct Meeting {
+    std::mutex mutex;
+    std::atomic<uint64_t> generation{0};
+    int arrived = 0;
+    std::vector<bool> present;
+    std::vector<std::string> staging[2];
+    std::string error[2];
+  };
+
+  Mailbox& mailbox(int source, int destination) { return mailboxes_[source * size_ + destination]; }
+  void OfferOne(Record* record, const Transfer& transfer);
+  void Complete(Record* record);
+  void Fail(Record* record, const std::string& error);
+  void Wake(Seat& seat);
+  absl::Status Park(int rank, const std::function<bool()>& ready, const std::function<std::string()>& what);
+  std::string Missing();
+
+  const int size_;
+  const CommunicatorOptions options_;
+  const int spins_;
+  std::deque<Seat> seats_;
+  std::deque<Mailbox> mailboxes_;
+  Meeting meeting_;
+  std::atomic<bool> aborted_{false};
+  std::mutex error_mutex_;
+  // Not a Status: its reference count lies in a library that thread sanitizers do not see.
+  absl::StatusCode error_code_ = absl::StatusCode::kOk;
+  std::string error_message_;
+};
+
+}  // namespace millrace::in_process
+
+#endif  // RUNTIME_COMM_IN_PROCESS_HUB_H_
