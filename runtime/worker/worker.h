@@ -1,5 +1,5 @@
-// One rank at work: binds the rank's instructions to kernels and addresses, then runs them. The third interpreter of the
-// plan and the only loop of the runtime.
+// One rank at work: binds the rank's instructions to kernels and addresses, then runs them. The third interpreter of
+// the plan and the only loop of the runtime.
 //
 // During a step nothing is allocated, looked up by name, parsed or logged.
 #ifndef RUNTIME_WORKER_WORKER_H_
@@ -32,6 +32,9 @@ struct WorkerOptions {
   LoadFn load;
   uint64_t seed = 0;
   bool check_finite = true;  // a non-finite norm skips the step on every rank
+  // For debugging: fills transient memory with NaN before each program, so that a value read before it is written
+  // shows.
+  bool poison = false;
 };
 
 // The numbers of one optimizer step, the same on every rank.
@@ -57,8 +60,8 @@ struct StepResult {
 // Used by one thread at a time (each rank's own). Create allocates the arena and binds all programs.
 class Worker {
  public:
-  // The plan must have passed VerifyPlan and must outlive the worker. FAILED_PRECONDITION when a kernel needs more scratch
-  // or packed bytes than the plan gives it (the plan was made for another backend or version: partition again).
+  // The plan must have passed VerifyPlan and must outlive the worker. FAILED_PRECONDITION when a kernel needs more
+  // scratch or packed bytes than the plan gives it (the plan was made for another backend or version: partition again).
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const proto::ExecutionPlan& plan, const WorkerOptions& options);
   virtual ~Worker() = default;
 
@@ -71,7 +74,8 @@ class Worker {
   // Runs a forward-only program ("eval", "logits") on the micro-batches of `step` as LoadFn gives them.
   virtual absl::StatusOr<StepResult> RunForward(absl::string_view program, uint64_t step) = 0;
   // Copies a program's output to host memory: FAILED_PRECONDITION when it is on another rank.
-  virtual absl::Status ReadOutput(absl::string_view program, absl::string_view output, void* memory, uint64_t bytes) = 0;
+  virtual absl::Status ReadOutput(absl::string_view program, absl::string_view output, void* memory,
+                                  uint64_t bytes) = 0;
 
   // Parameters and optimizer state by index into plan.parameters; state k of the optimizer's order. NOT_FOUND when this
   // rank has no copy (parameter) or is not the owner (state, gradient).
@@ -79,8 +83,8 @@ class Worker {
   virtual absl::Status WriteParameter(int parameter, const void* memory, uint64_t bytes) = 0;
   virtual absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const = 0;
   virtual absl::Status WriteState(int parameter, int k, const void* memory, uint64_t bytes) = 0;
-  // The parameter's summed gradient of the last TrainStep, as it stood before NORM. Kept only when asked for beforehand:
-  // a copy on the host, for parity checks and tests.
+  // The parameter's summed gradient of the last TrainStep, as it stood before NORM. Kept only when asked for
+  // beforehand: a copy on the host, for parity checks and tests.
   virtual void KeepGradients(bool keep) = 0;
   virtual absl::Status ReadGradient(int parameter, void* memory, uint64_t bytes) const = 0;
 

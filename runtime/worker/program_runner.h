@@ -1,0 +1,75 @@
+// The loop: executes the instructions of one program of one rank.
+//
+// Channel 0 runs on the calling thread, in list order. SEND, RECV and GROUP are posted once what they come `after` has
+// finished, and then go on by themselves; who needs one waits for it and for the earlier ones of its channel.
+#ifndef RUNTIME_WORKER_PROGRAM_RUNNER_H_
+#define RUNTIME_WORKER_PROGRAM_RUNNER_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/plan.pb.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/trace/ring.h"
+#include "runtime/worker/arena.h"
+#include "runtime/worker/bind.h"
+#include "runtime/worker/step.h"
+#include "runtime/worker/worker.h"
+
+namespace millrace {
+
+// Used by the rank's thread only. Everything passed in must outlive it.
+class ProgramRunner {
+ public:
+  // FAILED_PRECONDITION or UNIMPLEMENTED when a program holds an instruction that cannot run.
+  static absl::StatusOr<std::unique_ptr<ProgramRunner>> Make(const proto::ExecutionPlan& plan,
+                                                             const WorkerOptions& options, const Arena& arena,
+                                                             Stream* stream, Binding* binding, StepRunner* step);
+
+  // After an error the communicator is aborted, every rank returns the first error, and so does every later Run.
+  absl::StatusOr<StepResult> Run(const BoundProgram& program, const StepSettings& settings);
+  const TraceRing& ring() const { return ring_; }
+
+ private:
+  ProgramRunner(const WorkerOptions& options, const Arena& arena, Stream* stream, Binding* binding, StepRunner* step,
+                size_t instructions);
+
+  absl::Status CheckInstructions(const proto::ExecutionPlan& plan, const BoundProgram& program) const;
+  absl::Status Begin(const BoundProgram& program);
+  absl::Status RunList(uint64_t step);
+  absl::Status Execute(int index, uint64_t step);
+  absl::Status Compute(int index, uint64_t step);
+  absl::Status RunCalls(const BoundRun& run, const RunKey& key);
+  absl::Status Load(const BoundInstruction& bound, uint64_t step);
+  absl::Status ReadMetrics();
+  absl::Status WaitThrough(int channel, int position);
+  absl::Status CollectFinished();
+  absl::Status Finish(int channel);
+  // "rank 3, program train, instruction 41 (RUN 1F3)"
+  std::string Place(const BoundProgram& program, int index) const;
+
+  const WorkerOptions& options_;
+  const Arena& arena_;
+  Stream* const stream_;
+  Binding* const binding_;
+  StepRunner* const step_;
+  TraceRing ring_;
+  std::vector<char> host_;  // where LoadFn writes
+
+  // Of the program that runs.
+  const BoundProgram* program_ = nullptr;
+  const StepSettings* settings_ = nullptr;
+  StepResult result_;
+  bool normed_ = false;
+  std::vector<Communicator::Ticket> tickets_;  // by instruction
+  std::vector<uint64_t> spans_;                // by instruction: handle of the ring
+  std::vector<int> posted_, finished_;         // by channel: how many transfers
+  absl::Status failed_;
+};
+
+}  // namespace millrace
+
+#endif  // RUNTIME_WORKER_PROGRAM_RUNNER_H_

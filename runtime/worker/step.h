@@ -1,0 +1,105 @@
+// The instructions after the last micro-batch: REDUCE, NORM, STEP, GATHER on buckets of parameters.
+//
+// Works on the arena with the backend's own kernels. What they need beyond the arena (the hyper vector, block sums,
+// scratch) lies in a small buffer of its own.
+#ifndef RUNTIME_WORKER_STEP_H_
+#define RUNTIME_WORKER_STEP_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/device.h"
+#include "proto/plan.pb.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/worker/arena.h"
+#include "runtime/worker/kernel_cache.h"
+#include "runtime/worker/worker.h"
+
+namespace millrace {
+
+// Used by the rank's thread only.
+class StepRunner {
+ public:
+  // FAILED_PRECONDITION when a bucket does not fit together. Everything passed in must outlive the result.
+  static absl::StatusOr<std::unique_ptr<StepRunner>> Make(const proto::ExecutionPlan& plan, int rank,
+                                                          const Arena& arena, KernelCache* kernels,
+                                                          Communicator* communicator);
+
+  // Each says what it waits for by `what`.
+  using What = std::function<std::string()>;
+  absl::Status Reduce(Stream& stream, int bucket, const What& what);
+  // `result` has this rank's loss and count and gets those of all ranks, and the norm.
+  absl::Status Norm(Stream& stream, const StepSettings& settings, bool check_finite, StepResult* result);
+  absl::Status Step(Stream& stream, int bucket);
+  absl::Status Gather(Stream& stream, int bucket, const What& what);
+
+  // Sums of gradients as they stood before NORM, from the next step on.
+  void KeepGradients(bool keep) { keep_gradients_ = keep; }
+  absl::Status ReadGradient(int parameter, void* memory, uint64_t bytes) const;
+  // Optimizer state and gradients on this rank become zero.
+  absl::Status ZeroState(Stream& stream);
+  // nullptr when this rank is not the owner or the optimizer has no state k.
+  void* State(int parameter, int k) const;
+  uint64_t StateBytes(int parameter) const;
+
+ private:
+  struct Memory {
+    void* at = nullptr;
+    uint64_t bytes = 0;
+  };
+  // A parameter that this rank owns.
+  struct Owned {
+    int parameter = -1;
+    TensorSpec weight;            // flat
+    TensorSpec gradient;          // flat
+    void* sum = nullptr;          // the first accumulator, where the summed gradient stands after REDUCE
+    std::vector<void*> summands;  // all uses in graph order; those of other ranks in staging
+    std::vector<void*> outputs;   // of the optimizer's kernel: weight, gradient, states
+    const Kernel* accumulate = nullptr;
+    const Kernel* squared_sums = nullptr;
+    const Kernel* optimizer = nullptr;
+    uint64_t blocks = 0;
+    std::string kept;
+  };
+  struct BoundBucket {
+    std::vector<Owned> owned;
+    std::vector<Transfer> reduce, gather;
+    std::vector<Memory> cleared;  // accumulators that REDUCE zeroes here
+  };
+
+  StepRunner(const proto::ExecutionPlan& plan, int rank, const Arena& arena, Communicator* communicator)
+      : plan_(plan), rank_(rank), arena_(arena), communicator_(communicator) {}
+
+  absl::Status BindBucket(int index, KernelCache* kernels);
+  absl::Status BindReduce(int index, BoundBucket* bucket);
+  absl::Status BindGather(int index, BoundBucket* bucket);
+  absl::Status BindKernels(KernelCache* kernels, Owned* owned);
+  absl::StatusOr<const Kernel*> KernelFor(KernelCache* kernels, const OpDesc& desc);
+  absl::Status AllocateSide();
+  absl::Status Exchange(const std::vector<Transfer>& transfers, const What& what);
+  absl::Status RunKernel(Stream& stream, const Kernel& kernel, void* const* inputs, void* const* outputs);
+  const Owned* FindOwned(int parameter) const;
+
+  const proto::ExecutionPlan& plan_;
+  const int rank_;
+  const Arena& arena_;
+  Communicator* const communicator_;
+  std::vector<BoundBucket> buckets_;
+  Buffer side_;
+  char* hyper_ = nullptr;
+  char* sums_ = nullptr;
+  char* scratch_ = nullptr;
+  uint64_t most_scratch_ = 0;
+  uint64_t most_blocks_ = 0;
+  std::vector<double> host_sums_;
+  std::string gathered_;
+  bool keep_gradients_ = false;
+};
+
+}  // namespace millrace
+
+#endif  // RUNTIME_WORKER_STEP_H_

@@ -1,0 +1,228 @@
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "proto/status_macros.h"
+#include "runtime/worker/bind.h"
+#include "runtime/worker/step.h"
+
+namespace millrace {
+namespace {
+
+constexpr uint64_t kAlignment = 256;
+constexpr int kHyperElements = 10;
+
+uint64_t Align(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+TensorSpec Flat(DType dtype, int64_t elements) { return {dtype, {elements}}; }
+
+// Accumulators and states are F32, unless the weight is F64.
+DType SumType(const proto::PlannedParameter& parameter) {
+  return parameter.type().dtype() == proto::F64 ? proto::F64 : proto::F32;
+}
+
+struct Use {
+  uint32_t order = 0;
+  int rank = 0;
+  uint64_t offset = 0;
+};
+
+std::vector<Use> UsesInGraphOrder(const proto::PlannedParameter& parameter) {
+  std::vector<Use> uses;
+  for (const proto::ParameterPlace& place : parameter.places()) {
+    for (const proto::GradientPlace& gradient : place.gradients()) {
+      uses.push_back({gradient.order(), static_cast<int>(place.rank()), gradient.offset()});
+    }
+  }
+  std::sort(uses.begin(), uses.end(), [](const Use& a, const Use& b) { return a.order < b.order; });
+  return uses;
+}
+
+const proto::ParameterPlace* PlaceOn(const proto::PlannedParameter& parameter, int rank) {
+  for (const proto::ParameterPlace& place : parameter.places()) {
+    if (static_cast<int>(place.rank()) == rank) return &place;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Make(const proto::ExecutionPlan& plan, int rank,
+                                                             const Arena& arena, KernelCache* kernels,
+                                                             Communicator* communicator) {
+  std::unique_ptr<StepRunner> step(new StepRunner(plan, rank, arena, communicator));
+  step->buckets_.resize(plan.buckets_size());
+  for (int b = 0; b < plan.buckets_size(); ++b) {
+    if (absl::Status status = step->BindBucket(b, kernels); !status.ok()) {
+      return absl::Status(status.code(), absl::StrCat("rank ", rank, ", bucket ", b, ": ", status.message()));
+    }
+  }
+  MR_RETURN_IF_ERROR(step->AllocateSide());
+  return step;
+}
+
+absl::Status StepRunner::BindBucket(int index, KernelCache* kernels) {
+  const proto::Bucket& bucket = plan_.buckets(index);
+  for (uint32_t p : bucket.parameters()) {
+    if (p >= static_cast<uint32_t>(plan_.parameters_size())) {
+      return absl::FailedPreconditionError(absl::StrCat("there is no parameter ", p));
+    }
+  }
+  BoundBucket& bound = buckets_[index];
+  if (static_cast<int>(bucket.owner()) == rank_) {
+    if (bucket.states_size() != bucket.parameters_size()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("it has ", bucket.parameters_size(), " parameters and states of ", bucket.states_size()));
+    }
+    if (plan_.norm_block_elements() == 0) return absl::FailedPreconditionError("the plan's norm_block_elements is 0");
+    for (uint32_t p : bucket.parameters()) {
+      const proto::PlannedParameter& parameter = plan_.parameters(static_cast<int>(p));
+      const int64_t elements = TensorSpec::Of(parameter.type()).elements();
+      Owned owned;
+      owned.parameter = static_cast<int>(p);
+      owned.weight = Flat(parameter.type().dtype(), elements);
+      owned.gradient = Flat(SumType(parameter), elements);
+      bound.owned.push_back(std::move(owned));
+    }
+  }
+  MR_RETURN_IF_ERROR(BindReduce(index, &bound));
+  MR_RETURN_IF_ERROR(BindGather(index, &bound));
+  for (size_t i = 0; i < bound.owned.size(); ++i) {
+    Owned& owned = bound.owned[i];
+    const proto::PlannedParameter& parameter = plan_.parameters(owned.parameter);
+    const proto::ParameterPlace* place = PlaceOn(parameter, rank_);
+    if (place == nullptr || owned.sum == nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat("its owner, rank ", rank_, ", has no ",
+                                                        place == nullptr ? "copy" : "accumulator", " of parameter ",
+                                                        parameter.name()));
+    }
+    MR_ASSIGN_OR_RETURN(char* weight, arena_.At(place->weight_offset(), owned.weight.bytes(), parameter.name()));
+    owned.outputs = {weight, owned.sum};
+    for (uint64_t offset : bucket.states(static_cast<int>(i)).offsets()) {
+      MR_ASSIGN_OR_RETURN(char* state, arena_.At(offset, owned.gradient.bytes(),
+                                                 absl::StrCat("optimizer state of ", parameter.name())));
+      owned.outputs.push_back(state);
+    }
+    if (absl::Status status = BindKernels(kernels, &owned); !status.ok()) {
+      return absl::Status(status.code(), absl::StrCat("parameter ", parameter.name(), ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepRunner::BindReduce(int index, BoundBucket* bound) {
+  const proto::Bucket& bucket = plan_.buckets(index);
+  const int owner = static_cast<int>(bucket.owner());
+  int staged = 0;
+  for (int i = 0; i < bucket.parameters_size(); ++i) {
+    const proto::PlannedParameter& parameter = plan_.parameters(static_cast<int>(bucket.parameters(i)));
+    const uint64_t bytes = TensorSpec::Of(parameter.type()).elements() * SizeOf(SumType(parameter));
+    Owned* const owned = owner == rank_ ? &bound->owned[i] : nullptr;
+    for (const Use& use : UsesInGraphOrder(parameter)) {
+      const std::string what = absl::StrCat("gradient ", use.order, " of ", parameter.name());
+      char* mine = nullptr;
+      if (use.rank == rank_) {
+        MR_ASSIGN_OR_RETURN(mine, arena_.At(use.offset, bytes, what));
+      }
+      if (use.rank == owner) {
+        if (owned == nullptr) continue;
+        owned->summands.push_back(mine);
+        if (owned->sum == nullptr) {
+          owned->sum = mine;
+        } else {
+          bound->cleared.push_back({mine, bytes});
+        }
+        continue;
+      }
+      const int slot = staged++;
+      const uint64_t tag = TransferTag(TagKind::kReduce, 0, index, slot);
+      if (mine != nullptr) {
+        bound->reduce.push_back({true, owner, tag, mine, bytes});
+        bound->cleared.push_back({mine, bytes});
+      } else if (owned != nullptr) {
+        if (slot >= bucket.staging_offsets_size()) {
+          return absl::FailedPreconditionError(
+              absl::StrCat(what, " has no staging: the plan gives ", bucket.staging_offsets_size(), " places"));
+        }
+        MR_ASSIGN_OR_RETURN(char* staging, arena_.At(bucket.staging_offsets(slot), bytes, what));
+        bound->reduce.push_back({false, use.rank, tag, staging, bytes});
+        owned->summands.push_back(staging);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepRunner::BindGather(int index, BoundBucket* bound) {
+  const proto::Bucket& bucket = plan_.buckets(index);
+  const int owner = static_cast<int>(bucket.owner());
+  uint64_t copy = 0;
+  for (uint32_t p : bucket.parameters()) {
+    const proto::PlannedParameter& parameter = plan_.parameters(static_cast<int>(p));
+    const uint64_t bytes = TensorSpec::Of(parameter.type()).bytes();
+    for (const proto::ParameterPlace& place : parameter.places()) {
+      const int other = static_cast<int>(place.rank());
+      if (other == owner) continue;
+      const uint64_t tag = TransferTag(TagKind::kGather, 0, index, copy++);
+      if (rank_ != owner && rank_ != other) continue;
+      const proto::ParameterPlace* mine = PlaceOn(parameter, rank_);
+      if (mine == nullptr) return absl::FailedPreconditionError(absl::StrCat("no copy of ", parameter.name()));
+      MR_ASSIGN_OR_RETURN(char* weight, arena_.At(mine->weight_offset(), bytes, parameter.name()));
+      bound->gather.push_back({rank_ == owner, rank_ == owner ? other : owner, tag, weight, bytes});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const Kernel*> StepRunner::KernelFor(KernelCache* kernels, const OpDesc& desc) {
+  MR_ASSIGN_OR_RETURN(const Kernel* kernel, kernels->Get(desc));
+  most_scratch_ = std::max(most_scratch_, kernel->needs().scratch_bytes);
+  return kernel;
+}
+
+absl::Status StepRunner::BindKernels(KernelCache* kernels, Owned* owned) {
+  const proto::PlannedParameter& parameter = plan_.parameters(owned->parameter);
+  const uint64_t elements = static_cast<uint64_t>(owned->gradient.elements());
+  const uint64_t block = plan_.norm_block_elements();
+  owned->blocks = (elements + block - 1) / block;
+  most_blocks_ = std::max(most_blocks_, owned->blocks);
+
+  OpDesc sums{"SquaredSums", {owned->gradient}, {Flat(proto::F64, static_cast<int64_t>(owned->blocks))}, {}};
+  sums.attributes.SetInt("block", static_cast<int64_t>(block));
+  MR_ASSIGN_OR_RETURN(owned->squared_sums, KernelFor(kernels, sums));
+
+  OpDesc step{"", {Flat(proto::F64, kHyperElements)}, {owned->weight, owned->gradient}, {}};
+  if (plan_.optimizer() == "adamw") step.op = "AdamW";
+  if (plan_.optimizer() == "sgd") step.op = "SgdMomentum";
+  if (step.op.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("there is no optimizer '", plan_.optimizer(), "'; there are adamw and sgd"));
+  }
+  const size_t operands = step.op == "AdamW" ? 4 : 3;
+  if (owned->outputs.size() != operands) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(step.op, " keeps ", operands - 2, " state tensors and the plan has ", owned->outputs.size() - 2));
+  }
+  step.outputs.resize(operands, owned->gradient);
+  step.attributes.SetInt("decay", parameter.decay() ? 1 : 0);
+  MR_ASSIGN_OR_RETURN(owned->optimizer, KernelFor(kernels, step));
+
+  if (owned->summands.size() > 1) {
+    const OpDesc accumulate{"Accumulate", {owned->gradient}, {owned->gradient}, {}};
+    MR_ASSIGN_OR_RETURN(owned->accumulate, KernelFor(kernels, accumulate));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepRunner::AllocateSide() {
+  const uint64_t hyper = Align(kHyperElements * sizeof(double));
+  const uint64_t sums = Align(std::max<uint64_t>(most_blocks_, 1) * sizeof(double));
+  MR_ASSIGN_OR_RETURN(side_, arena_.device()->Allocate(hyper + sums + Align(most_scratch_ + 1)));
+  hyper_ = static_cast<char*>(side_.memory());
+  sums_ = hyper_ + hyper;
+  scratch_ = sums_ + sums;
+  host_sums_.resize(most_blocks_);
+  return absl::OkStatus();
+}
+
+}  // namespace millrace
