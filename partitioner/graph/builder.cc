@@ -46,14 +46,14 @@ proto::Initializer Iota() { return Made(proto::Initializer::IOTA); }
 proto::Initializer RotaryCos(double theta) { return Made(proto::Initializer::ROTARY_COS, theta); }
 proto::Initializer RotarySin(double theta) { return Made(proto::Initializer::ROTARY_SIN, theta); }
 
-GraphBuilder::GraphBuilder(absl::string_view model_name) {
-  model_.set_schema_version(kSchemaVersion);
-  model_.set_name(std::string(model_name));
+GraphBuilder::GraphBuilder(absl::string_view model_name) : state_(std::make_shared<State>()) {
+  state_->model.set_schema_version(kSchemaVersion);
+  state_->model.set_name(std::string(model_name));
 }
 
 std::string GraphBuilder::Input(absl::string_view name, std::vector<int64_t> dims, proto::DataType dtype,
                                 proto::Input::Role role) {
-  proto::Input* input = model_.add_inputs();
+  proto::Input* input = state_->model.add_inputs();
   input->set_name(std::string(name));
   input->set_role(role);
   SetType(dtype, dims, input->mutable_type());
@@ -62,8 +62,8 @@ std::string GraphBuilder::Input(absl::string_view name, std::vector<int64_t> dim
 
 std::string GraphBuilder::Parameter(absl::string_view name, std::vector<int64_t> dims,
                                     const proto::Initializer& initializer, bool trainable, proto::DataType dtype) {
-  proto::Parameter* parameter = model_.add_parameters();
-  parameter->set_name(absl::StrCat(scope_, name));
+  proto::Parameter* parameter = state_->model.add_parameters();
+  parameter->set_name(absl::StrCat(state_->scope, name));
   *parameter->mutable_initializer() = initializer;
   if (!trainable) parameter->set_trainable(false);
   SetType(dtype, dims, parameter->mutable_type());
@@ -72,7 +72,7 @@ std::string GraphBuilder::Parameter(absl::string_view name, std::vector<int64_t>
 
 std::string GraphBuilder::Table(absl::string_view name, std::vector<int64_t> dims,
                                 const proto::Initializer& initializer, proto::DataType dtype) {
-  proto::Parameter* parameter = model_.add_parameters();
+  proto::Parameter* parameter = state_->model.add_parameters();
   parameter->set_name(std::string(name));
   parameter->set_constant(true);
   *parameter->mutable_initializer() = initializer;
@@ -80,17 +80,18 @@ std::string GraphBuilder::Table(absl::string_view name, std::vector<int64_t> dim
   return parameter->name();
 }
 
-GraphBuilder& GraphBuilder::Named(absl::string_view name) {
-  next_name_ = std::string(name);
-  return *this;
+GraphBuilder GraphBuilder::Named(absl::string_view name) const {
+  GraphBuilder named = *this;
+  named.next_name_ = std::string(name);
+  return named;
 }
 
 std::vector<std::string> GraphBuilder::Op(absl::string_view op, std::vector<std::string> inputs,
                                           const Attributes& attributes, int num_outputs) {
   std::string name = std::exchange(next_name_, "");
-  if (name.empty()) name = absl::StrCat(absl::AsciiStrToLower(op), "_", model_.nodes_size());
-  proto::Node* node = model_.add_nodes();
-  node->set_name(absl::StrCat(scope_, name));
+  if (name.empty()) name = absl::StrCat(absl::AsciiStrToLower(op), "_", state_->model.nodes_size());
+  proto::Node* node = state_->model.add_nodes();
+  node->set_name(absl::StrCat(state_->scope, name));
   node->set_op(std::string(op));
   for (std::string& input : inputs) node->add_inputs(std::move(input));
   attributes.CopyTo(node->mutable_attributes());
@@ -125,18 +126,15 @@ std::string GraphBuilder::Activation(absl::string_view kind, absl::string_view x
   if (kind == "silu") return Silu(x);
   if (kind == "tanh") return Tanh(x);
   if (kind == "sigmoid") return Sigmoid(x);
-  if (first_error_.ok()) {
-    first_error_ = absl::InvalidArgumentError(absl::StrCat(
+  if (state_->first_error.ok()) {
+    state_->first_error = absl::InvalidArgumentError(absl::StrCat(
         "activation ", Quoted(kind), " is unknown; there are relu, gelu, gelu_tanh, silu, tanh and sigmoid"));
   }
   return std::string(x);
 }
 
 std::string GraphBuilder::Dropout(absl::string_view x, double ratio) {
-  if (ratio == 0) {
-    next_name_.clear();
-    return std::string(x);
-  }
+  if (ratio == 0) return std::string(x);
   return One("Dropout", Names({x}), Attributes().SetFloat("ratio", ratio));
 }
 
@@ -201,16 +199,16 @@ void GraphBuilder::SoftmaxCrossEntropy(absl::string_view scores, absl::string_vi
   if (ignore_index != -100) attributes.SetInt("ignore_index", ignore_index);
   if (next_name_.empty()) next_name_ = "loss";
   const std::vector<std::string> outputs = Op("SoftmaxCrossEntropyLoss", Names({scores, labels}), attributes, 2);
-  model_.mutable_loss()->set_value(outputs[0]);
-  model_.mutable_loss()->set_count(outputs[1]);
+  state_->model.mutable_loss()->set_value(outputs[0]);
+  state_->model.mutable_loss()->set_count(outputs[1]);
 }
 
-void GraphBuilder::Logits(absl::string_view value) { model_.set_logits(std::string(value)); }
+void GraphBuilder::Logits(absl::string_view value) { state_->model.set_logits(std::string(value)); }
 
 absl::StatusOr<proto::Model> GraphBuilder::Finish() const {
-  MR_RETURN_IF_ERROR(first_error_);
-  MR_RETURN_IF_ERROR(BuildGraph(model_, 1).status());
-  return model_;
+  MR_RETURN_IF_ERROR(state_->first_error);
+  MR_RETURN_IF_ERROR(BuildGraph(state_->model, 1).status());
+  return state_->model;
 }
 
 }  // namespace millrace

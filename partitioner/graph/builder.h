@@ -12,6 +12,7 @@
 #define PARTITIONER_GRAPH_BUILDER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ proto::Initializer Iota();
 proto::Initializer RotaryCos(double theta);
 proto::Initializer RotarySin(double theta);
 
-// Not thread-safe. Nothing is checked until Finish, which runs the whole checker.
+// Copies write the same model. Not thread-safe. Nothing is checked until Finish, which runs the whole checker.
 class GraphBuilder {
  public:
   explicit GraphBuilder(absl::string_view model_name);
@@ -51,10 +52,11 @@ class GraphBuilder {
   std::vector<std::string> Op(absl::string_view op, std::vector<std::string> inputs, const Attributes& attributes = {},
                               int num_outputs = 1);
 
-  // The next node is called `name` (within the scope); else it gets the operator's name and a number.
-  GraphBuilder& Named(absl::string_view name);
+  // The same builder, whose next node is called `name` (within the scope): b.Named("act").Gelu(x). Nodes without one
+  // get the operator's name and a number.
+  GraphBuilder Named(absl::string_view name) const;
   // Prefix of all names of nodes and parameters from here on, e.g. "h.0."; "" for none. Inputs and Table are not prefixed.
-  void Scope(absl::string_view prefix) { scope_ = std::string(prefix); }
+  void Scope(absl::string_view prefix) { state_->scope = std::string(prefix); }
 
   std::string MatMul(absl::string_view a, absl::string_view b);
   std::string Add(absl::string_view a, absl::string_view b);
@@ -98,10 +100,13 @@ class GraphBuilder {
  private:
   std::string One(absl::string_view op, std::vector<std::string> inputs, const Attributes& attributes = {});
 
-  proto::Model model_;
-  std::string scope_;
+  struct State {
+    proto::Model model;
+    std::string scope;
+    absl::Status first_error;
+  };
+  std::shared_ptr<State> state_;
   std::string next_name_;
-  absl::Status first_error_;
 };
 
 }  // namespace millrace

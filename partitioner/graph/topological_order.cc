@@ -25,6 +25,7 @@ std::string CycleText(const proto::Model& model, const std::vector<std::vector<i
   }
   std::vector<int> cycle(walk.begin() + met_at[node], walk.end());
   std::reverse(cycle.begin(), cycle.end());
+  std::rotate(cycle.begin(), std::min_element(cycle.begin(), cycle.end()), cycle.end());
   constexpr int kMostNamed = 12;
   std::vector<std::string> names;
   for (int n : cycle) {
