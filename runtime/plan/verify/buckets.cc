@@ -1,0 +1,161 @@
+#include "runtime/plan/verify/buckets.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/dtype.h"
+#include "proto/status_macros.h"
+#include "runtime/plan/broken.h"
+#include "runtime/plan/verify/bytes.h"
+
+namespace millrace {
+namespace {
+
+std::string Named(const proto::PlannedParameter& parameter) {
+  return absl::StrCat("parameter ", Quoted(parameter.name()), ": ");
+}
+
+// Accumulators and optimizer state are F32, or F64 when everything is.
+uint64_t AccumulatorBytes(const proto::PlannedParameter& parameter) {
+  return *ElementsOf(parameter.type()) * (parameter.type().dtype() == proto::F64 ? 8 : 4);
+}
+
+absl::Status CheckUses(const proto::PlannedParameter& parameter) {
+  std::vector<bool> seen;
+  for (const proto::ParameterPlace& place : parameter.places()) seen.resize(seen.size() + place.gradients_size());
+  for (const proto::ParameterPlace& place : parameter.places()) {
+    for (const proto::GradientPlace& use : place.gradients()) {
+      if (use.order() >= seen.size() || seen[use.order()]) {
+        return Broken("index", {},
+                      absl::StrCat(Named(parameter), "its uses must be numbered 0 to ", seen.size() - 1,
+                                   ", each once; found ", use.order()));
+      }
+      seen[use.order()] = true;
+    }
+  }
+  if (!parameter.trainable()) {
+    if (seen.empty()) return absl::OkStatus();
+    return Broken("index", {}, absl::StrCat(Named(parameter), "is frozen but has an accumulator"));
+  }
+  const auto& first = parameter.places(0).gradients();
+  if (std::none_of(first.begin(), first.end(), [](const auto& use) { return use.order() == 0; })) {
+    return Broken("index", {},
+                  absl::StrCat(Named(parameter), "its owner, rank ", parameter.places(0).rank(),
+                               ", must hold the accumulator of the first use"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddParameter(const proto::ExecutionPlan& plan, int index, std::vector<int>* seen,
+                          PersistentMemory* memory) {
+  const proto::PlannedParameter& parameter = plan.parameters(index);
+  const std::optional<uint64_t> bytes = BytesOf(parameter.type());
+  if (!bytes) return Broken("extent", {}, absl::StrCat(Named(parameter), "its size is unknown or overflows"));
+  if (parameter.places().empty()) return Broken("index", {}, absl::StrCat(Named(parameter), "is on no rank"));
+  for (const proto::ParameterPlace& place : parameter.places()) {
+    if (place.rank() >= plan.ranks_size()) {
+      return Broken("index", {}, absl::StrCat(Named(parameter), "rank ", place.rank(), " of ", plan.ranks_size()));
+    }
+    if ((*seen)[place.rank()] == index) {
+      return Broken("index", {}, absl::StrCat(Named(parameter), "has two places on rank ", place.rank()));
+    }
+    (*seen)[place.rank()] = index;
+    PersistentMemory::Rank& rank = memory->ranks[place.rank()];
+    rank.ranges.push_back({place.weight_offset(), *bytes, PersistentRange::kWeight, index, ""});
+    rank.weights[place.weight_offset()] = *bytes;
+    for (const proto::GradientPlace& use : place.gradients()) {
+      const uint64_t gradient_bytes = AccumulatorBytes(parameter);
+      rank.ranges.push_back({use.offset(), gradient_bytes, PersistentRange::kAccumulator, index, use.node()});
+      rank.accumulators[use.offset()] = gradient_bytes;
+    }
+  }
+  return CheckUses(parameter);
+}
+
+// How many state tensors the optimizer must find; 0: this build does not know the optimizer.
+int StatesOf(const std::string& optimizer) { return optimizer == "adamw" ? 2 : optimizer == "sgd" ? 1 : 0; }
+
+absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::PlannedParameter& parameter) {
+  const proto::Bucket& bucket = plan.buckets(b);
+  std::vector<uint32_t> group(bucket.group().begin(), bucket.group().end());
+  std::vector<uint32_t> places;
+  for (const proto::ParameterPlace& place : parameter.places()) places.push_back(place.rank());
+  std::sort(group.begin(), group.end());
+  std::sort(places.begin(), places.end());
+  if (group != places || parameter.places(0).rank() != bucket.owner()) {
+    return Broken("matching", {},
+                  absl::StrCat("bucket ", b, ": its group, owner first, is not where parameter ",
+                               Quoted(parameter.name()), " lives"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>* bucket_of, PersistentMemory* memory) {
+  const proto::Bucket& bucket = plan.buckets(b);
+  const std::string name = absl::StrCat("bucket ", b, ": ");
+  if (bucket.owner() >= plan.ranks_size()) {
+    return Broken("index", {}, absl::StrCat(name, "rank ", bucket.owner(), " of ", plan.ranks_size()));
+  }
+  if (bucket.states_size() != bucket.parameters_size()) {
+    return Broken("index", {},
+                  absl::StrCat(name, bucket.states_size(), " states for ", bucket.parameters_size(), " parameters"));
+  }
+  PersistentMemory::Rank& owner = memory->ranks[bucket.owner()];
+  int staged = 0;
+  for (int i = 0; i < bucket.parameters_size(); ++i) {
+    const uint32_t p = bucket.parameters(i);
+    if (p >= plan.parameters_size()) {
+      return Broken("index", {}, absl::StrCat(name, "parameter ", p, " of ", plan.parameters_size()));
+    }
+    const proto::PlannedParameter& parameter = plan.parameters(p);
+    if (!parameter.trainable()) return Broken("index", {}, absl::StrCat(name, "steps frozen ", Named(parameter)));
+    if ((*bucket_of)[p] != -1) {
+      return Broken("index", {}, absl::StrCat(name, Named(parameter), "is also in bucket ", (*bucket_of)[p]));
+    }
+    (*bucket_of)[p] = b;
+    MR_RETURN_IF_ERROR(CheckGroup(plan, b, parameter));
+    if (bucket.states(i).offsets_size() < std::max(1, StatesOf(plan.optimizer()))) {
+      return Broken("index", {},
+                    absl::StrCat(name, Named(parameter), bucket.states(i).offsets_size(), " state tensors; ",
+                                 Quoted(plan.optimizer()), " wants ", StatesOf(plan.optimizer())));
+    }
+    for (uint64_t offset : bucket.states(i).offsets()) {
+      owner.ranges.push_back({offset, AccumulatorBytes(parameter), PersistentRange::kState, static_cast<int>(p), ""});
+    }
+    for (const proto::ParameterPlace& place : parameter.places()) {
+      if (place.rank() == bucket.owner()) continue;
+      for (int use = 0; use < place.gradients_size(); ++use, ++staged) {
+        if (staged >= bucket.staging_offsets_size()) continue;
+        owner.ranges.push_back(
+            {bucket.staging_offsets(staged), AccumulatorBytes(parameter), PersistentRange::kStaging, b, ""});
+      }
+    }
+  }
+  if (staged != bucket.staging_offsets_size()) {
+    return Broken("index", {},
+                  absl::StrCat(name, bucket.staging_offsets_size(), " staging offsets for ", staged,
+                               " uses away from the owner"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status AddParameters(const proto::ExecutionPlan& plan, PersistentMemory* memory) {
+  std::vector<int> seen(plan.ranks_size(), -1);
+  for (int i = 0; i < plan.parameters_size(); ++i) MR_RETURN_IF_ERROR(AddParameter(plan, i, &seen, memory));
+  return absl::OkStatus();
+}
+
+absl::Status AddBuckets(const proto::ExecutionPlan& plan, PersistentMemory* memory) {
+  if (plan.buckets_size() > 0 && StatesOf(plan.optimizer()) == 0) {
+    return Broken("known-op", {},
+                  absl::StrCat("optimizer ", Quoted(plan.optimizer()), "; this build knows adamw and sgd"));
+  }
+  std::vector<int> bucket_of(plan.parameters_size(), -1);
+  for (int b = 0; b < plan.buckets_size(); ++b) MR_RETURN_IF_ERROR(AddBucket(plan, b, &bucket_of, memory));
+  return absl::OkStatus();
+}
+
+}  // namespace millrace
