@@ -45,12 +45,8 @@ std::string OpDesc::Key() const {
   return absl::StrCat(op, "(", Join(inputs), ")->(", Join(outputs), "){", attributes.ToString(), "}");
 }
 
-const TensorSpec& OpDesc::input(int i) const {
-  return i < static_cast<int>(inputs.size()) ? inputs[i] : Absent();
-}
+const TensorSpec& OpDesc::input(int i) const { return i < static_cast<int>(inputs.size()) ? inputs[i] : Absent(); }
 
-const TensorSpec& OpDesc::output(int i) const {
-  return i < static_cast<int>(outputs.size()) ? outputs[i] : Absent();
-}
+const TensorSpec& OpDesc::output(int i) const { return i < static_cast<int>(outputs.size()) ? outputs[i] : Absent(); }
 
 }  // namespace millrace
