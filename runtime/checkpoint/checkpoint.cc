@@ -1,0 +1,211 @@
+#include "runtime/checkpoint/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/dtype.h"
+#include "proto/status_macros.h"
+#include "proto/text_proto.h"
+#include "runtime/checkpoint/checksums.h"
+#include "runtime/checkpoint/durable_file.h"
+#include "runtime/checkpoint/manifest.h"
+#include "runtime/data/regular_file.h"
+
+namespace millrace {
+namespace {
+
+using proto::CheckpointManifest;
+using proto::TensorPiece;
+
+constexpr uint64_t kMaxManifestBytes = uint64_t{256} << 20;
+constexpr uint64_t kChunk = uint64_t{4} << 20;
+
+absl::Status WriteRankFile(const std::string& folder, int rank, const ParameterStore& store,
+                           CheckpointManifest* manifest) {
+  const std::string name = absl::StrFormat("rank-%04d.bin", rank);
+  MR_ASSIGN_OR_RETURN(DurableFile file, DurableFile::Create(absl::StrCat(folder, "/", name)));
+  std::vector<char> memory;
+  for (int i = 0; i < store.tensors().size(); ++i) {
+    if (store.rank(i) != rank) continue;
+    const NamedTensor& tensor = store.tensors()[i];
+    MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(tensor.type));
+    memory.resize(bytes);
+    MR_RETURN_IF_ERROR(store.Read(i, memory.data(), bytes));
+    TensorPiece* piece = manifest->add_pieces();
+    piece->set_name(tensor.name);
+    *piece->mutable_type() = tensor.type;
+    piece->set_end(bytes / SizeOf(tensor.type.dtype()));
+    piece->set_file(name);
+    piece->set_offset(file.size());
+    piece->set_bytes(bytes);
+    piece->set_crc32c(Crc32c(memory.data(), bytes));
+    MR_RETURN_IF_ERROR(file.Append(memory.data(), bytes));
+  }
+  proto::CheckpointFile* entry = manifest->add_files();
+  entry->set_name(name);
+  entry->set_bytes(file.size());
+  entry->set_sha256(file.Sha256Bytes());
+  return file.Finish();
+}
+
+absl::Status Damaged(const std::string& path, absl::string_view why) {
+  return absl::DataLossError(absl::StrCat(path, ": ", why, ": the file was damaged or is not the one that was saved"));
+}
+
+// One pass over the bytes for both checksums.
+absl::Status VerifyFile(const std::string& folder, const CheckpointManifest& manifest,
+                        const proto::CheckpointFile& entry) {
+  const std::string path = absl::StrCat(folder, "/", entry.name());
+  MR_ASSIGN_OR_RETURN(const RegularFile file, RegularFile::Open(path, /*follow_links=*/false));
+  if (file.size() != entry.bytes()) {
+    return Damaged(path, absl::StrCat(file.size(), " bytes instead of ", entry.bytes()));
+  }
+  std::vector<char> chunk(std::min(kChunk, file.size()));
+  Sha256 sha256;
+  for (const TensorPiece* piece : PiecesOf(manifest, entry.name())) {
+    uint32_t crc = 0;
+    for (uint64_t done = 0; done < piece->bytes();) {
+      const uint64_t part = std::min(kChunk, piece->bytes() - done);
+      MR_RETURN_IF_ERROR(file.ReadAt(piece->offset() + done, chunk.data(), part));
+      crc = Crc32c(chunk.data(), part, crc);
+      sha256.Update(chunk.data(), part);
+      done += part;
+    }
+    if (crc != piece->crc32c()) return Damaged(path, absl::StrCat("wrong CRC32C of tensor ", piece->name()));
+  }
+  if (sha256.Finish() != entry.sha256()) return Damaged(path, "wrong SHA-256");
+  return absl::OkStatus();
+}
+
+absl::Status CheckFolderHoldsOnly(const std::string& folder, const CheckpointManifest& manifest) {
+  std::set<std::string> expected = {kManifestName};
+  for (const proto::CheckpointFile& file : manifest.files()) expected.insert(file.name());
+  MR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
+  for (const std::string& name : names) {
+    if (expected.count(name) == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(folder, ": holds ", name, ", which the manifest does not name; move it away"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::map<std::string, int> IndexByName(const ParameterStore& store) {
+  std::map<std::string, int> indices;
+  for (int i = 0; i < store.tensors().size(); ++i) indices[store.tensors()[i].name] = i;
+  return indices;
+}
+
+// The tensors of both sides are the same.
+absl::Status CheckFits(const CheckpointManifest& manifest, const std::string& folder, const ParameterStore& store) {
+  const std::map<std::string, int> indices = IndexByName(store);
+  std::set<std::string> held;
+  for (const TensorPiece& piece : manifest.pieces()) {
+    const auto at = indices.find(piece.name());
+    if (at == indices.end() || CanonicalBytes(piece.type()) != CanonicalBytes(store.tensors()[at->second].type)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(folder, ": tensor ", piece.name(), " of type ", piece.type().ShortDebugString(),
+                       at == indices.end() ? " is not one of the plan's" : " has another type in the plan"));
+    }
+    held.insert(piece.name());
+  }
+  for (const NamedTensor& tensor : store.tensors()) {
+    if (held.count(tensor.name) == 0) {
+      return absl::FailedPreconditionError(absl::StrCat(folder, ": lacks tensor ", tensor.name, " of the plan"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreTensor(const CheckpointManifest& manifest, const std::string& folder, int index,
+                           const std::vector<const TensorPiece*>& pieces, ParameterStore* store) {
+  MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(store->tensors()[index].type));
+  std::vector<char> memory(bytes);
+  for (const TensorPiece* piece : pieces) {
+    const std::string path = absl::StrCat(folder, "/", piece->file());
+    MR_ASSIGN_OR_RETURN(const RegularFile file, RegularFile::Open(path, /*follow_links=*/false));
+    char* to = memory.data() + piece->begin() * SizeOf(piece->type().dtype());
+    MR_RETURN_IF_ERROR(file.ReadAt(piece->offset(), to, piece->bytes()));
+    // The file was verified a moment ago, but it is another read.
+    if (Crc32c(to, piece->bytes()) != piece->crc32c()) {
+      return Damaged(path, absl::StrCat("wrong CRC32C of tensor ", piece->name()));
+    }
+  }
+  return store->Write(index, memory.data(), bytes);
+}
+
+}  // namespace
+
+std::string CheckpointName(uint64_t step) { return absl::StrFormat("step-%08d", step); }
+
+absl::StatusOr<std::string> SaveCheckpoint(const std::string& root, const CheckpointManifest& facts, int ranks,
+                                           const ParameterStore& store) {
+  MR_RETURN_IF_ERROR(MakeFolder(root));
+  const std::string folder = absl::StrCat(root, "/", CheckpointName(facts.step()));
+  const std::string temporary = absl::StrCat(folder, ".tmp.", getpid());
+  if (Exists(temporary)) MR_RETURN_IF_ERROR(RemoveFolder(temporary));
+  MR_RETURN_IF_ERROR(MakeFolder(temporary));
+  absl::Cleanup remove = [&] { RemoveFolder(temporary).IgnoreError(); };
+  CheckpointManifest manifest = facts;
+  manifest.set_schema_version(kSchemaVersion);
+  for (int rank = 0; rank < ranks; ++rank) MR_RETURN_IF_ERROR(WriteRankFile(temporary, rank, store, &manifest));
+  manifest.set_digest(ManifestDigest(manifest));
+  MR_RETURN_IF_ERROR(WriteMessage(absl::StrCat(temporary, "/", kManifestName), manifest));
+  MR_RETURN_IF_ERROR(SyncFolder(temporary));
+  MR_RETURN_IF_ERROR(ReplaceFolder(temporary, folder));
+  std::move(remove).Cancel();
+  MR_RETURN_IF_ERROR(SyncFolder(root));
+  return folder;
+}
+
+absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/", kManifestName);
+  MR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxManifestBytes));
+  CheckpointManifest manifest;
+  MR_RETURN_IF_ERROR(ParseMessage(bytes, path, &manifest));
+  // Other bytes may mean the same message; what was written is the deterministic form.
+  if (CanonicalBytes(manifest) != bytes) return Damaged(path, "not in the form that was written");
+  const absl::Status status = CheckManifest(manifest);
+  if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
+  return manifest;
+}
+
+absl::StatusOr<CheckpointManifest> VerifyCheckpoint(const std::string& folder) {
+  MR_ASSIGN_OR_RETURN(CheckpointManifest manifest, ReadManifest(folder));
+  MR_RETURN_IF_ERROR(CheckFolderHoldsOnly(folder, manifest));
+  for (const proto::CheckpointFile& file : manifest.files()) MR_RETURN_IF_ERROR(VerifyFile(folder, manifest, file));
+  return manifest;
+}
+
+absl::Status CheckPlanHash(const CheckpointManifest& manifest, const std::string& folder,
+                           const std::string& plan_hash) {
+  if (manifest.plan_hash() == plan_hash) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(folder, ": was made by plan ", manifest.plan_hash(), ", but this run has plan ", plan_hash,
+                   "; resume with the plan.pb of that run, or start a new run in another folder"));
+}
+
+absl::StatusOr<CheckpointManifest> LoadCheckpoint(const std::string& folder, const std::string& plan_hash,
+                                                  ParameterStore* store) {
+  MR_ASSIGN_OR_RETURN(CheckpointManifest manifest, ReadManifest(folder));
+  MR_RETURN_IF_ERROR(CheckPlanHash(manifest, folder, plan_hash));
+  MR_RETURN_IF_ERROR(CheckFits(manifest, folder, *store));
+  MR_ASSIGN_OR_RETURN(manifest, VerifyCheckpoint(folder));
+  MR_RETURN_IF_ERROR(CheckFits(manifest, folder, *store));
+  std::map<std::string, std::vector<const TensorPiece*>> pieces;
+  for (const TensorPiece& piece : manifest.pieces()) pieces[piece.name()].push_back(&piece);
+  for (int i = 0; i < store->tensors().size(); ++i) {
+    MR_RETURN_IF_ERROR(RestoreTensor(manifest, folder, i, pieces[store->tensors()[i].name], store));
+  }
+  return manifest;
+}
+
+}  // namespace millrace
