@@ -22,7 +22,8 @@ absl::Status CheckAllReached(const Graph& graph) {
   for (const GraphParameter& p : graph.parameters) {
     if (p.trainable && p.accumulators.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("parameter \"", p.name, "\" is trainable but its value never reaches the loss; connect it, or set "
+          absl::StrCat("parameter \"", p.name,
+                       "\" is trainable but its value never reaches the loss; connect it, or set "
                        "trainable: false"));
     }
   }
@@ -33,7 +34,8 @@ absl::Status CheckAllReached(const Graph& graph) {
 
 absl::Status NoGradient(const Tape& tape, const std::string& why) {
   const GraphNode node = tape.Forward();
-  return absl::InvalidArgumentError(absl::StrCat("node \"", node.name, "\" (", node.op, ") has no gradient here: ", why));
+  return absl::InvalidArgumentError(
+      absl::StrCat("node \"", node.name, "\" (", node.op, ") has no gradient here: ", why));
 }
 
 absl::StatusOr<Graph> Differentiate(const Graph& graph) {

@@ -81,9 +81,9 @@ absl::Status CastGradient(Tape& tape) {
 
 GradientRule ElementwiseRule(absl::string_view op) {
   static const auto* const rules = new absl::flat_hash_map<std::string, GradientRule>{
-      {"Add", AddGradient},         {"Sub", SubGradient},      {"Mul", MulGradient},      {"Div", DivGradient},
-      {"Neg", NegGradient},         {"Relu", FromResult},      {"Tanh", FromResult},      {"Sigmoid", FromResult},
-      {"Softmax", FromResult},      {"Silu", FromOperand},     {"Gelu", FromOperand},     {"Dropout", DropoutGradient},
+      {"Add", AddGradient},           {"Sub", SubGradient},  {"Mul", MulGradient},  {"Div", DivGradient},
+      {"Neg", NegGradient},           {"Relu", FromResult},  {"Tanh", FromResult},  {"Sigmoid", FromResult},
+      {"Softmax", FromResult},        {"Silu", FromOperand}, {"Gelu", FromOperand}, {"Dropout", DropoutGradient},
       {"Identity", IdentityGradient}, {"Cast", CastGradient}};
   const auto found = rules->find(std::string(op));
   return found == rules->end() ? nullptr : found->second;

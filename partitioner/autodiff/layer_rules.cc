@@ -8,9 +8,12 @@
 namespace millrace {
 namespace {
 
+// Statistics and sums are f32, f64 where everything is.
+DType StatisticOf(DType dtype) { return dtype == proto::F64 ? proto::F64 : proto::F32; }
+
 // One statistic per row.
 TensorSpec PerRow(const TensorSpec& x) {
-  TensorSpec spec = {proto::F32, x.dims};
+  TensorSpec spec = {StatisticOf(x.dtype), x.dims};
   spec.dims.back() = 1;
   return spec;
 }
@@ -60,7 +63,8 @@ absl::Status AttentionGradient(Tape& tape) {
   const int q = tape.In(0), k = tape.In(1), v = tape.In(2), y = tape.Out(0), dy = tape.Gradient(y);
   const Attributes attributes = tape.Forward().attributes;
   const TensorSpec spec = tape.Spec(q);
-  const int lse = tape.Saved(1, "lse", {proto::F32, {spec.dims[0], attributes.Int("q_num_heads", 1), spec.dims[1]}});
+  const int lse =
+      tape.Saved(1, "lse", {StatisticOf(spec.dtype), {spec.dims[0], attributes.Int("q_num_heads", 1), spec.dims[1]}});
   std::vector<int> outputs;
   for (int operand : {q, k, v}) {
     if (operand >= 0) outputs.push_back(tape.NewGradient(operand, TensorSpec(tape.Spec(operand))));
@@ -92,7 +96,8 @@ absl::Status CrossEntropyGradient(Tape& tape) {
 // The forward pass makes both gradients.
 absl::Status LinearCrossEntropyGradient(Tape& tape) {
   const int x = tape.In(0), weight = tape.In(1);
-  if (tape.Needs(weight) && !tape.IsParameter(weight)) return NoGradient(tape, "the weight (input 1) must be a parameter");
+  if (tape.Needs(weight) && !tape.IsParameter(weight))
+    return NoGradient(tape, "the weight (input 1) must be a parameter");
   if (tape.Needs(weight)) tape.SetOutput(3, tape.Accumulator(weight));
   if (tape.Needs(x)) {
     const int dx = tape.NewGradient(x, TensorSpec(tape.Spec(x)));

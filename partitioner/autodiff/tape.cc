@@ -78,8 +78,7 @@ void Tape::SetOutput(int i, int value) {
 int Tape::Accumulator(int parameter_value) {
   if (!IsParameter(parameter_value) || !Needs(parameter_value)) return -1;
   const int index = graph_.values[parameter_value].parameter;
-  const std::string name =
-      absl::StrCat("grad/", graph_.parameters[index].name, "@", graph_.nodes[forward_node_].name);
+  const std::string name = absl::StrCat("grad/", graph_.parameters[index].name, "@", graph_.nodes[forward_node_].name);
   TensorSpec spec = graph_.parameters[index].spec;
   spec.dtype = spec.dtype == proto::F64 ? proto::F64 : proto::F32;
   const int value = New(name, spec);

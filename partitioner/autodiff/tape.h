@@ -45,7 +45,8 @@ class Tape {
   int Accumulator(int parameter_value);
 
   // Appends a backward node of the current forward node.
-  void Emit(const std::string& op, std::vector<int> inputs, std::vector<int> outputs, const Attributes& attributes = {});
+  void Emit(const std::string& op, std::vector<int> inputs, std::vector<int> outputs,
+            const Attributes& attributes = {});
   // Appends a backward node with one new result and returns that.
   int Emit1(const std::string& op, std::vector<int> inputs, const std::string& name, const TensorSpec& spec,
             const Attributes& attributes = {});

@@ -98,8 +98,8 @@ class Checker {
       p.constant = parameter.constant();
       p.trainable = !p.constant && (!parameter.has_trainable() || parameter.trainable());
       p.decay = p.trainable && (parameter.has_decay() ? parameter.decay() : p.spec.dims.size() >= 2);
-      MR_ASSIGN_OR_RETURN(p.value, AddValue(absl::StrCat("parameter ", Quoted(p.name)), p.name, p.spec,
-                                            GraphValue::Kind::kParameter));
+      MR_ASSIGN_OR_RETURN(
+          p.value, AddValue(absl::StrCat("parameter ", Quoted(p.name)), p.name, p.spec, GraphValue::Kind::kParameter));
       graph_.values[p.value].parameter = graph_.parameters.size();
       graph_.parameters.push_back(std::move(p));
     }
@@ -220,8 +220,9 @@ class Checker {
 
   absl::Status SetLoss() {
     if (model_.loss().value().empty() || model_.loss().count().empty()) {
-      return Bad("model", "loss.value and loss.count must name the outputs of a SoftmaxCrossEntropyLoss or "
-                          "LinearCrossEntropy node");
+      return Bad("model",
+                 "loss.value and loss.count must name the outputs of a SoftmaxCrossEntropyLoss or "
+                 "LinearCrossEntropy node");
     }
     int* const slots[] = {&graph_.loss, &graph_.count};
     const std::string names[] = {model_.loss().value(), model_.loss().count()};

@@ -55,7 +55,8 @@ class GraphBuilder {
   // The same builder, whose next node is called `name` (within the scope): b.Named("act").Gelu(x). Nodes without one
   // get the operator's name and a number.
   GraphBuilder Named(absl::string_view name) const;
-  // Prefix of all names of nodes and parameters from here on, e.g. "h.0."; "" for none. Inputs and Table are not prefixed.
+  // Prefix of all names of nodes and parameters from here on, e.g. "h.0."; "" for none. Inputs and Table are not
+  // prefixed.
   void Scope(absl::string_view prefix) { state_->scope = std::string(prefix); }
 
   std::string MatMul(absl::string_view a, absl::string_view b);

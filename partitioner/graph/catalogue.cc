@@ -36,14 +36,10 @@ std::vector<OpEntry> SubmittedOps() {
   ops.push_back({.name = "Gelu", .attributes = {"approximate:s"}});
   ops.push_back({.name = "Dropout", .attributes = {"ratio:f", "random_key:u"}, .random = true});
   ops.push_back({.name = "Cast", .attributes = {"to:i"}});
-  ops.push_back({.name = "LayerNormalization",
-                 .required_inputs = 2,
-                 .max_inputs = 3,
-                 .attributes = {"axis:i", "epsilon:f"}});
-  ops.push_back({.name = "RMSNormalization",
-                 .required_inputs = 2,
-                 .max_inputs = 2,
-                 .attributes = {"axis:i", "epsilon:f"}});
+  ops.push_back(
+      {.name = "LayerNormalization", .required_inputs = 2, .max_inputs = 3, .attributes = {"axis:i", "epsilon:f"}});
+  ops.push_back(
+      {.name = "RMSNormalization", .required_inputs = 2, .max_inputs = 2, .attributes = {"axis:i", "epsilon:f"}});
   ops.push_back({.name = "RotaryEmbedding",
                  .required_inputs = 3,
                  .max_inputs = 3,

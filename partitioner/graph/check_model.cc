@@ -37,7 +37,8 @@ absl::Status CheckInitializer(const std::string& what, const TensorSpec& spec, c
     case proto::Initializer::ZEROS:
     case proto::Initializer::ONES:
     case proto::Initializer::CONSTANT:
-    case proto::Initializer::IOTA: return absl::OkStatus();
+    case proto::Initializer::IOTA:
+      return absl::OkStatus();
     case proto::Initializer::NORMAL:
     case proto::Initializer::UNIFORM:
       if (!IsFloat(spec.dtype)) return Bad(what, "a random initializer needs a floating-point type");
@@ -54,27 +55,38 @@ absl::Status CheckInitializer(const std::string& what, const TensorSpec& spec, c
                                       spec.ToString(), " needs ", spec.bytes()));
       }
       return absl::OkStatus();
-    default: return Bad(what, "its initializer has no kind this version knows");
+    default:
+      return Bad(what, "its initializer has no kind this version knows");
   }
 }
 
 const char* KindText(char kind) {
   switch (kind) {
-    case 'i': return "an integer";
-    case 'f': return "a number";
-    case 's': return "a string";
-    case 'I': return "a list of integers";
-    default: return "64 bits";
+    case 'i':
+      return "an integer";
+    case 'f':
+      return "a number";
+    case 's':
+      return "a string";
+    case 'I':
+      return "a list of integers";
+    default:
+      return "64 bits";
   }
 }
 
 bool HasKind(const proto::Attribute& attribute, char kind) {
   switch (kind) {
-    case 'i': return attribute.has_i();
-    case 'f': return (attribute.has_f() && std::isfinite(attribute.f())) || attribute.has_i();
-    case 's': return attribute.has_s();
-    case 'I': return attribute.has_ints();
-    default: return attribute.has_u();
+    case 'i':
+      return attribute.has_i();
+    case 'f':
+      return (attribute.has_f() && std::isfinite(attribute.f())) || attribute.has_i();
+    case 's':
+      return attribute.has_s();
+    case 'I':
+      return attribute.has_ints();
+    default:
+      return attribute.has_u();
   }
 }
 
@@ -88,9 +100,9 @@ absl::Status CheckAttributes(const proto::Node& node, const OpEntry& entry) {
       if (allowed.substr(0, allowed.size() - 2) == attribute.name()) kind = allowed.back();
     }
     if (kind == 0) {
-      return Bad(what, entry.attributes.empty() ? "this operator takes none"
-                                                : absl::StrCat("is not one of this operator's: ",
-                                                               absl::StrJoin(entry.attributes, ", ")));
+      return Bad(what, entry.attributes.empty()
+                           ? "this operator takes none"
+                           : absl::StrCat("is not one of this operator's: ", absl::StrJoin(entry.attributes, ", ")));
     }
     if (!HasKind(attribute, kind)) return Bad(what, absl::StrCat("must be ", KindText(kind)));
     if (attribute.ints().values_size() > 4096) return Bad(what, "holds more than 4096 integers");
@@ -100,7 +112,8 @@ absl::Status CheckAttributes(const proto::Node& node, const OpEntry& entry) {
 
 template <typename Names>
 absl::Status CheckCount(const std::string& what, const char* side, const Names& names, int required, int most) {
-  if (names.size() > most) return Bad(what, absl::StrCat("has ", names.size(), " ", side, "s; at most ", most, " allowed"));
+  if (names.size() > most)
+    return Bad(what, absl::StrCat("has ", names.size(), " ", side, "s; at most ", most, " allowed"));
   for (int i = 0; i < required; ++i) {
     if (i >= names.size() || names[i].empty()) {
       return Bad(what, absl::StrCat("has ", names.size(), " ", side, "s; ", side, " ", i, " is required"));
@@ -119,7 +132,8 @@ std::string Quoted(absl::string_view name) {
 }
 
 std::string NodeText(const proto::Node& node) {
-  return absl::StrCat("node ", Quoted(node.name()), " (", absl::CHexEscape(absl::string_view(node.op()).substr(0, 64)), ")");
+  return absl::StrCat("node ", Quoted(node.name()), " (", absl::CHexEscape(absl::string_view(node.op()).substr(0, 64)),
+                      ")");
 }
 
 absl::Status CheckName(const std::string& what, absl::string_view name) {
@@ -178,7 +192,8 @@ absl::Status CheckParameter(const proto::Parameter& parameter) {
   if (parameter.constant() && asks_training) return Bad(what, "cannot be both constant and trainable");
   const bool trainable = !parameter.constant() && (!parameter.has_trainable() || parameter.trainable());
   if (trainable && !IsFloat(spec.dtype)) {
-    return Bad(what, absl::StrCat("of type ", std::string(Name(spec.dtype)), " cannot be trained; set trainable: false"));
+    return Bad(what,
+               absl::StrCat("of type ", std::string(Name(spec.dtype)), " cannot be trained; set trainable: false"));
   }
   return CheckInitializer(what, spec, parameter.initializer());
 }
@@ -188,7 +203,8 @@ absl::Status CheckNode(const proto::Node& node) {
   const OpEntry* entry = FindOp(node.op());
   if (entry == nullptr || !entry->submitted) {
     const std::string nearest = NearestOp(node.op());
-    return Bad(what, absl::StrCat("unknown operator", nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
+    return Bad(what,
+               absl::StrCat("unknown operator", nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
   }
   MR_RETURN_IF_ERROR(CheckCount(what, "input", node.inputs(), entry->required_inputs, entry->max_inputs));
   MR_RETURN_IF_ERROR(CheckCount(what, "output", node.outputs(), entry->required_outputs, entry->max_outputs));

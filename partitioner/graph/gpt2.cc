@@ -44,8 +44,7 @@ class Gpt2 {
     for (int64_t layer = 0; layer < o_.layers; ++layer) x = Block(layer, x);
     x = Norm("ln_f", x);
 
-    const std::string head =
-        o_.tied ? wte : b_.Parameter("lm_head.weight", {o_.vocabulary, o_.width}, Normal(o_.init));
+    const std::string head = o_.tied ? wte : b_.Parameter("lm_head.weight", {o_.vocabulary, o_.width}, Normal(o_.init));
     const std::string turned = b_.Named("lm_head.transpose").Transpose(head);
     const std::string logits = b_.Named("lm_head").MatMul(x, turned);
     b_.Logits(logits);

@@ -23,7 +23,7 @@ struct Gpt2Options {
   bool bias = true;
   std::string activation = "gelu_tanh";  // "gelu_tanh", "gelu", "relu", "silu"
   double epsilon = 1e-5;
-  bool tied = true;  // output matrix = token table; else parameter lm_head.weight [vocabulary, width]
+  bool tied = true;    // output matrix = token table; else parameter lm_head.weight [vocabulary, width]
   double init = 0.02;  // residual projections: init / sqrt(2 * layers), as in the paper
 };
 

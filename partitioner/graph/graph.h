@@ -22,14 +22,15 @@ struct GraphValue {
     kInput,        // from the data source
     kParameter,    // trainable, frozen or constant
     kActivation,   // made by a node
-    kAccumulator,  // a parameter's gradient at one place of use; written (+=) by nodes of B, W, or F (LinearCrossEntropy)
+    kAccumulator,  // a parameter's gradient at one place of use; written (+=) by nodes of B, W, or F
+                   // (LinearCrossEntropy)
   };
   std::string name;  // of the submitted graph where it stands there; gradients are "d/<name>", accumulators
                      // "grad/<parameter>@<node>"
   TensorSpec spec;
   Kind kind = Kind::kActivation;
-  int parameter = -1;  // kParameter, kAccumulator: index into Graph.parameters
-  int producer = -1;   // node, kActivation only (an accumulator may have one writer node; it stands here too)
+  int parameter = -1;          // kParameter, kAccumulator: index into Graph.parameters
+  int producer = -1;           // node, kActivation only (an accumulator may have one writer node; it stands here too)
   std::vector<int> consumers;  // nodes, in node order; a node that reads it twice stands here twice
   // >= 0: this value is the same bytes as another one (Reshape, Fork): costs nothing, moves nothing.
   int alias_of = -1;
@@ -71,11 +72,11 @@ struct Graph {
   // Topologically sorted within each phase: all F nodes first, then B and W nodes in the order of one-stage execution.
   std::vector<GraphNode> nodes;
   std::vector<GraphParameter> parameters;
-  std::vector<int> inputs;              // values, in the order of the model
+  std::vector<int> inputs;                 // values, in the order of the model
   std::vector<proto::Input> model_inputs;  // parallel to `inputs`, micro-batch still -1
-  int loss = -1;    // value: F64 scalar sum
-  int count = -1;   // value: F64 scalar
-  int logits = -1;  // value, -1: none
+  int loss = -1;                           // value: F64 scalar sum
+  int count = -1;                          // value: F64 scalar
+  int logits = -1;                         // value, -1: none
 
   // The call a node makes: shapes filled in from the values.
   OpDesc Desc(const GraphNode& node) const;

@@ -123,7 +123,8 @@ absl::StatusOr<TensorSpecs> InferMatrix(const ShapeQuery& query) {
 absl::StatusOr<TensorSpecs> InferNormalisation(const ShapeQuery& query) {
   MR_RETURN_IF_ERROR(CheckFloats(query));
   MR_RETURN_IF_ERROR(CheckLastAxis(query));
-  if (!(query.attributes.Float("epsilon", 1e-5) >= 0)) return BadAttribute(query, "epsilon", "must not be negative");
+  const double epsilon = query.attributes.Float("epsilon", 1e-5);
+  if (!(epsilon >= 0 && epsilon < 1)) return BadAttribute(query, "epsilon", "must be in [0, 1)");
   for (int i = 1; i < static_cast<int>(query.inputs.size()); ++i) {
     if (query.has(i) && query.in(i).dims != std::vector<int64_t>{query.in(0).columns()}) {
       return BadInput(query, i, absl::StrCat("must be [", query.in(0).columns(), "]"));
@@ -142,7 +143,8 @@ absl::StatusOr<TensorSpecs> InferAttention(const ShapeQuery& query) {
     return BadAttribute(query, "kv_num_heads", absl::StrCat("must divide q_num_heads = ", q_heads));
   }
   for (int i = 0; i < static_cast<int>(query.inputs.size()); ++i) {
-    if (query.has(i) && query.in(i).dims.size() != 3) return BadInput(query, i, "must be [batch, tokens, heads * size]");
+    if (query.has(i) && query.in(i).dims.size() != 3)
+      return BadInput(query, i, "must be [batch, tokens, heads * size]");
   }
   if (query.has(1) != query.has(2)) return BadInput(query, 2, "keys and values come together, or neither (packed)");
   if (!query.has(1)) return InferPackedAttention(query, q_heads, kv_heads);
@@ -151,6 +153,9 @@ absl::StatusOr<TensorSpecs> InferAttention(const ShapeQuery& query) {
   const int64_t kv_columns = q.columns() / q_heads * kv_heads;
   if (k.dims[0] != q.dims[0] || k.columns() != kv_columns) {
     return BadInput(query, 1, absl::StrCat("must be [", q.dims[0], ", tokens, ", kv_columns, "]"));
+  }
+  if (query.attributes.Int("is_causal", 0) != 0 && k.dims[1] < q.dims[1]) {
+    return BadInput(query, 1, "causal attention needs at least as many keys as queries");
   }
   if (v.dims != k.dims) return BadInput(query, 2, absl::StrCat("must have the shape of the keys, ", k.ToString()));
   return TensorSpecs{q};
@@ -181,9 +186,9 @@ absl::StatusOr<TensorSpecs> InferLoss(const ShapeQuery& query) {
   }
   if (query.in(labels).dtype != proto::I64) return BadInput(query, labels, "labels must be i64");
   if (query.in(labels).dims != LeadingDims(scores)) {
-    return BadInput(query, labels,
-                    absl::StrCat("labels must have the dimensions of the rows, [",
-                                 absl::StrJoin(LeadingDims(scores), ","), "]"));
+    return BadInput(
+        query, labels,
+        absl::StrCat("labels must have the dimensions of the rows, [", absl::StrJoin(LeadingDims(scores), ","), "]"));
   }
   if (query.attributes.String("reduction", "sum") != "sum") {
     return BadAttribute(query, "reduction", "only \"sum\" is supported; the step divides by the count");

@@ -42,8 +42,9 @@ absl::StatusOr<TensorSpecs> InferReshape(const ShapeQuery& query) {
   }
   if (inferred >= 0) y.dims[inferred] = elements / known;
   if (known * (inferred >= 0 ? y.dims[inferred] : 1) != elements) {
-    return BadAttribute(query, "shape", absl::StrCat("[", absl::StrJoin(query.attributes.Ints("shape"), ","),
-                                                     "] does not hold the ", elements, " elements of ", x.ToString()));
+    return BadAttribute(query, "shape",
+                        absl::StrCat("[", absl::StrJoin(query.attributes.Ints("shape"), ","), "] does not hold the ",
+                                     elements, " elements of ", x.ToString()));
   }
   return TensorSpecs{std::move(y)};
 }
@@ -80,7 +81,8 @@ absl::StatusOr<TensorSpecs> InferSplit(const ShapeQuery& query) {
     sizes.assign(parts, extent / parts);
   }
   if (static_cast<int>(sizes.size()) != query.num_outputs) {
-    return BadAttribute(query, "split", absl::StrCat("names ", sizes.size(), " sizes for ", query.num_outputs, " outputs"));
+    return BadAttribute(query, "split",
+                        absl::StrCat("names ", sizes.size(), " sizes for ", query.num_outputs, " outputs"));
   }
   TensorSpecs outputs;
   int64_t left = extent;
@@ -147,15 +149,16 @@ using Rule = absl::StatusOr<TensorSpecs> (*)(const ShapeQuery&);
 Rule FindRule(const std::string& op) {
   static const auto* const rules = [] {
     auto* table = new absl::flat_hash_map<std::string, Rule>();
-    for (const char* name : {"Add", "Sub", "Mul", "Div", "Neg", "Relu", "Tanh", "Sigmoid", "Silu", "Gelu", "Dropout",
-                             "Cast", "Softmax"}) {
+    for (const char* name :
+         {"Add", "Sub", "Mul", "Div", "Neg", "Relu", "Tanh", "Sigmoid", "Silu", "Gelu", "Dropout", "Cast", "Softmax"}) {
       (*table)[name] = InferElementwise;
     }
     for (const char* name : {"MatMul", "Gemm"}) (*table)[name] = InferMatrix;
     for (const char* name : {"LayerNormalization", "RMSNormalization"}) (*table)[name] = InferNormalisation;
     for (const char* name : {"RotaryEmbedding", "Attention"}) (*table)[name] = InferAttention;
     for (const char* name : {"SoftmaxCrossEntropyLoss", "LinearCrossEntropy"}) (*table)[name] = InferLoss;
-    for (const char* name : {"Identity", "Reshape", "Transpose", "Split", "Concat", "ReduceSum", "ReduceMean", "Expand"}) {
+    for (const char* name :
+         {"Identity", "Reshape", "Transpose", "Split", "Concat", "ReduceSum", "ReduceMean", "Expand"}) {
       (*table)[name] = InferLayout;
     }
     (*table)["Gather"] = InferGather;

@@ -18,10 +18,10 @@ struct LlamaOptions {
   int64_t width = 4096;
   int64_t hidden = 11008;
   int64_t vocabulary = 32000;
-  int64_t context = 2048;  // rows of the rotary tables
-  int64_t sequence = 0;    // tokens in a sample; 0: context
-  double dropout = 0;      // on both residual branches
-  bool bias = false;       // of the q, k, v, o projections
+  int64_t context = 2048;           // rows of the rotary tables
+  int64_t sequence = 0;             // tokens in a sample; 0: context
+  double dropout = 0;               // on both residual branches
+  bool bias = false;                // of the q, k, v, o projections
   std::string activation = "silu";  // "silu", "gelu_tanh", "gelu", "relu"
   double epsilon = 1e-5;
   bool tied = false;  // output matrix = token table; else parameter lm_head.weight [vocabulary, width]

@@ -18,7 +18,7 @@ struct MlpOptions {
   double dropout = 0;
   bool bias = true;
   std::string activation = "relu";  // "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"
-  double init = 0;  // standard deviation; 0: sqrt(2 / fan-in) (He et al. 2015)
+  double init = 0;                  // standard deviation; 0: sqrt(2 / fan-in) (He et al. 2015)
 };
 
 // Inputs features f32 [-1, features] and labels i64 [-1]. Parameters layers.<i>.weight [in, out], layers.<i>.bias,

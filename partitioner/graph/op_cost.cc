@@ -33,14 +33,41 @@ double AttentionFlops(const OpDesc& desc, int q, double products) {
 
 // Per element of the largest operand.
 double ElementwiseFlops(const std::string& op) {
-  static const auto* const flops = new absl::flat_hash_map<std::string, double>{
-      {"Add", 1}, {"Sub", 1}, {"Mul", 1}, {"Div", 1}, {"Neg", 1}, {"Relu", 1}, {"ReluGrad", 1}, {"Tanh", 8},
-      {"TanhGrad", 3}, {"Sigmoid", 8}, {"SigmoidGrad", 3}, {"Silu", 9}, {"SiluGrad", 13}, {"Gelu", 14},
-      {"GeluGrad", 22}, {"Dropout", 12}, {"Cast", 1}, {"Accumulate", 1}, {"LayerNormalization", 8},
-      {"LayerNormalizationGrad", 14}, {"RMSNormalization", 6}, {"RMSNormalizationGrad", 10}, {"RotaryEmbedding", 3},
-      {"GatherGrad", 1}, {"SoftmaxCrossEntropyLoss", 8}, {"SoftmaxCrossEntropyLossGrad", 10}, {"Softmax", 10},
-      {"SoftmaxGrad", 4}, {"ReduceSum", 1}, {"ReduceMean", 1}, {"ReduceSumTo", 1}, {"Expand", 1}, {"AdamW", 14},
-      {"SgdMomentum", 5}, {"SquaredSums", 2}};
+  static const auto* const flops = new absl::flat_hash_map<std::string, double>{{"Add", 1},
+                                                                                {"Sub", 1},
+                                                                                {"Mul", 1},
+                                                                                {"Div", 1},
+                                                                                {"Neg", 1},
+                                                                                {"Relu", 1},
+                                                                                {"ReluGrad", 1},
+                                                                                {"Tanh", 8},
+                                                                                {"TanhGrad", 3},
+                                                                                {"Sigmoid", 8},
+                                                                                {"SigmoidGrad", 3},
+                                                                                {"Silu", 9},
+                                                                                {"SiluGrad", 13},
+                                                                                {"Gelu", 14},
+                                                                                {"GeluGrad", 22},
+                                                                                {"Dropout", 12},
+                                                                                {"Cast", 1},
+                                                                                {"Accumulate", 1},
+                                                                                {"LayerNormalization", 8},
+                                                                                {"LayerNormalizationGrad", 14},
+                                                                                {"RMSNormalization", 6},
+                                                                                {"RMSNormalizationGrad", 10},
+                                                                                {"RotaryEmbedding", 3},
+                                                                                {"GatherGrad", 1},
+                                                                                {"SoftmaxCrossEntropyLoss", 8},
+                                                                                {"SoftmaxCrossEntropyLossGrad", 10},
+                                                                                {"Softmax", 10},
+                                                                                {"SoftmaxGrad", 4},
+                                                                                {"ReduceSum", 1},
+                                                                                {"ReduceMean", 1},
+                                                                                {"ReduceSumTo", 1},
+                                                                                {"Expand", 1},
+                                                                                {"AdamW", 14},
+                                                                                {"SgdMomentum", 5},
+                                                                                {"SquaredSums", 2}};
   const auto found = flops->find(op);
   return found == flops->end() ? 0 : found->second;
 }
@@ -72,14 +99,14 @@ double Flops(const OpDesc& desc) {
   const std::string& op = desc.op;
   if (op == "MatMul" || op == "Gemm") return MatrixFlops(desc);
   if (op == "FusedMatMul") {
-    const double activation = ElementwiseFlops(desc.attributes.String("activation", "") == "GeluTanh"
-                                                   ? "Gelu"
-                                                   : desc.attributes.String("activation", ""));
+    const double activation = ElementwiseFlops(
+        desc.attributes.String("activation", "") == "GeluTanh" ? "Gelu" : desc.attributes.String("activation", ""));
     const double adds = (desc.input(2).present() ? 1 : 0) + (desc.input(3).present() ? 1 : 0);
     return MatrixFlops(desc) + (activation + adds) * Elements(desc.output(0));
   }
   if (op == "MatMulWeightGrad") {
-    return 2 * Elements(desc.input(0)) * desc.input(1).columns() + (desc.output(1).present() ? Elements(desc.input(1)) : 0);
+    return 2 * Elements(desc.input(0)) * desc.input(1).columns() +
+           (desc.output(1).present() ? Elements(desc.input(1)) : 0);
   }
   if (op == "Attention") return AttentionFlops(desc, 0, 2);
   if (op == "AttentionGrad") return AttentionFlops(desc, 1, 5);

@@ -38,7 +38,7 @@ absl::StatusOr<TensorSpecs> InferMatrix(const ShapeQuery& query);       // MatMu
 absl::StatusOr<TensorSpecs> InferNormalisation(const ShapeQuery& query);
 absl::StatusOr<TensorSpecs> InferAttention(const ShapeQuery& query);  // Attention, RotaryEmbedding
 absl::StatusOr<TensorSpecs> InferGather(const ShapeQuery& query);
-absl::StatusOr<TensorSpecs> InferLoss(const ShapeQuery& query);   // both losses
+absl::StatusOr<TensorSpecs> InferLoss(const ShapeQuery& query);    // both losses
 absl::StatusOr<TensorSpecs> InferLayout(const ShapeQuery& query);  // Reshape, Transpose, Split, Concat, Reduce*, Expand
 
 }  // namespace millrace

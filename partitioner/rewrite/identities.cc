@@ -9,8 +9,8 @@ Graph RemoveIdentities(Graph graph, bool all_dropout) {
   for (int v = 0; v < static_cast<int>(stands_for.size()); ++v) stands_for[v] = v;
   for (GraphNode& node : graph.nodes) {
     for (int& v : node.inputs) v = v < 0 ? v : stands_for[v];
-    const bool vanishes = node.op == "Identity" || (node.op == "Dropout" && (all_dropout || node.attributes.Float(
-                                                                                               "ratio", 0.5) == 0));
+    const bool vanishes =
+        node.op == "Identity" || (node.op == "Dropout" && (all_dropout || node.attributes.Float("ratio", 0.5) == 0));
     if (!vanishes) continue;
     // Logits must be made by a node.
     const bool from_node = graph.values[node.inputs[0]].kind == GraphValue::Kind::kActivation;

@@ -3,9 +3,9 @@
 
 #include <string>
 
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "absl/strings/str_join.h"
 
 namespace millrace {
 namespace {

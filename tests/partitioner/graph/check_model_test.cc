@@ -55,9 +55,7 @@ TEST(CheckModel, SortsButKeepsTheSubmittedOrderWhereFree) {
   EXPECT_EQ(graph.nodes[3].name, "loss");
 }
 
-TEST(CheckModel, Empty) {
-  EXPECT_THAT(Refusal(proto::Model()), HasSubstr("no nodes"));
-}
+TEST(CheckModel, Empty) { EXPECT_THAT(Refusal(proto::Model()), HasSubstr("no nodes")); }
 
 TEST(CheckModel, MicroBatch) {
   EXPECT_THAT(Refusal(Small(), 0), HasSubstr("micro-batch"));

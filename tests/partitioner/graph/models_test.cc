@@ -36,10 +36,10 @@ TEST(Gpt2, NamesAndShapesAreHuggingFaces) {
   for (const proto::Parameter& p : model.parameters()) {
     names.push_back(p.name() + " " + TensorSpec::Of(p.type()).ToString());
   }
-  EXPECT_THAT(names, testing::IsSupersetOf({"wte.weight f32[50257,768]", "wpe.weight f32[1024,768]",
-                                            "h.0.ln_1.weight f32[768]", "h.0.attn.c_attn.weight f32[768,2304]",
-                                            "h.11.mlp.c_proj.weight f32[3072,768]", "h.11.mlp.c_proj.bias f32[768]",
-                                            "ln_f.bias f32[768]"}));
+  EXPECT_THAT(
+      names, testing::IsSupersetOf({"wte.weight f32[50257,768]", "wpe.weight f32[1024,768]", "h.0.ln_1.weight f32[768]",
+                                    "h.0.attn.c_attn.weight f32[768,2304]", "h.11.mlp.c_proj.weight f32[3072,768]",
+                                    "h.11.mlp.c_proj.bias f32[768]", "ln_f.bias f32[768]"}));
   EXPECT_EQ(model.nodes(3).name(), "h.0.ln_1");
   EXPECT_EQ(model.logits(), "lm_head");
 }
@@ -61,7 +61,8 @@ TEST(Gpt2, Options) {
 
 TEST(Gpt2, ASequenceMayBeShorterThanTheContext) {
   const Graph graph =
-      BuildGraph(MakeGpt2({.layers = 1, .heads = 2, .width = 8, .vocabulary = 11, .context = 8, .sequence = 5}).value(), 3)
+      BuildGraph(MakeGpt2({.layers = 1, .heads = 2, .width = 8, .vocabulary = 11, .context = 8, .sequence = 5}).value(),
+                 3)
           .value();
   EXPECT_EQ(graph.values[graph.logits].spec, (TensorSpec{proto::F32, {3, 5, 11}}));
 }
