@@ -13,8 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// About 20 us on a machine with a core per rank, next to nothing where ranks must take turns.
-constexpr int kSpins = 1000;
+// Some 15 us on a machine with a core per rank, next to nothing where ranks must take turns.
+constexpr int kSpins = 300;
 constexpr int kSpinsWhenCrowded = 20;
 
 void Relax() {
