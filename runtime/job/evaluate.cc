@@ -1,0 +1,44 @@
+#include "runtime/job/evaluate.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "proto/status_macros.h"
+#include "runtime/job/plan_facts.h"
+#include "runtime/plan/plan.h"
+
+namespace millrace {
+
+LoadFn FeedOf(const DataSource& source, const proto::Program& program) {
+  const uint64_t micro_batches = program.micro_batches(), samples = program.micro_batch_size();
+  return [&source, micro_batches, samples](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
+                                           uint64_t bytes) {
+    return source.Fetch(input, (step * micro_batches + micro_batch) * samples, samples, memory, bytes);
+  };
+}
+
+absl::StatusOr<HeldOutLoss> Evaluate(const proto::ExecutionPlan& plan, const DataSource& source, uint64_t micro_batches,
+                                     Ranks* ranks) {
+  const proto::Program* eval = FindProgram(plan, "eval");
+  if (eval == nullptr) return absl::FailedPreconditionError("the plan has no program named 'eval'");
+  const uint64_t wanted = (micro_batches + eval->micro_batches() - 1) / eval->micro_batches();
+  const uint64_t available = std::max<uint64_t>(1, source.samples_per_epoch() / SamplesPerStep(*eval));
+  const uint64_t runs = std::clamp<uint64_t>(wanted, 1, available);
+  ranks->SetFeed(FeedOf(source, *eval));
+  HeldOutLoss total;
+  std::vector<StepResult> results(ranks->size());
+  for (uint64_t run = 0; run < runs; ++run) {
+    MR_RETURN_IF_ERROR(ranks->Each([&](Seat& seat) -> absl::Status {
+      MR_ASSIGN_OR_RETURN(results[seat.rank], seat.worker->RunForward("eval", run));
+      return absl::OkStatus();
+    }));
+    for (const StepResult& result : results) {
+      total.loss += result.loss_sum;
+      total.count += result.loss_count;
+    }
+  }
+  if (total.count > 0) total.loss /= total.count;
+  return total;
+}
+
+}  // namespace millrace

@@ -1,0 +1,40 @@
+// The parameters and optimizer state of all ranks as one store of tensors: what checkpoints and weight files see.
+#ifndef RUNTIME_JOB_WORKER_STORE_H_
+#define RUNTIME_JOB_WORKER_STORE_H_
+
+#include <vector>
+
+#include "proto/plan.pb.h"
+#include "runtime/checkpoint/tensor_source.h"
+#include "runtime/job/ranks.h"
+
+namespace millrace {
+
+// Parameters in the plan's order, constants left out, then, when asked for, each trainable one's optimizer state, named
+// "adamw.m/<parameter>" and so on. Reads come from the owner; a parameter is written to every rank that has a copy
+// (Worker::PrepareWeights must follow). Used between two Ranks::Each; plan and ranks must outlive it.
+class WorkerStore : public ParameterStore {
+ public:
+  WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool with_state);
+
+  const std::vector<NamedTensor>& tensors() const override { return tensors_; }
+  int rank(int tensor) const override { return entries_[tensor].rank; }
+  absl::Status Read(int tensor, void* memory, uint64_t bytes) const override;
+  absl::Status Write(int tensor, const void* memory, uint64_t bytes) override;
+
+ private:
+  struct Entry {
+    int rank;
+    int parameter;
+    int state;  // -1: the parameter itself
+  };
+
+  const proto::ExecutionPlan& plan_;
+  Ranks& ranks_;
+  std::vector<NamedTensor> tensors_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace millrace
+
+#endif  // RUNTIME_JOB_WORKER_STORE_H_
