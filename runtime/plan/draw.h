@@ -18,6 +18,10 @@ struct DrawOptions {
 // cells told apart by letter case or colour; '.' is idle time. With a legend line.
 std::string DrawTimeline(const proto::ExecutionPlan& plan, const proto::StepTrace& trace, const DrawOptions& options);
 
+// The schedule alone, as if every action took one slot of time (BW two) and communication none: one line per rank, one
+// cell per slot, '.' where the rank idles. For lists that deadlock or make no sense, the reason instead.
+std::string DrawSchedule(const proto::Program& program);
+
 }  // namespace millrace
 
 #endif  // RUNTIME_PLAN_DRAW_H_
