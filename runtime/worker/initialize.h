@@ -14,7 +14,7 @@ namespace millrace {
 //
 // Element e of a random tensor is made from words e % 4 of Philox block e / 4 (kernels/random.h, step and micro-batch
 // 0): NORMAL pairs words (0, 1) and (2, 3) by Box & Muller ("A note on the generation of random normal deviates",
-// 1958), computed in double and rounded once.
+// 1958), computed in double for F64 and in float for the others.
 //
 // INVALID_ARGUMENT: unset kind; DATA of the wrong length; random or rotary values of an integer type; rotary tables
 // that do not have two dimensions. UNIMPLEMENTED: another dtype.

@@ -369,6 +369,48 @@ TEST(Worker, ParametersAndStatesAreReadAndWritten) {
   EXPECT_EQ(group[0].ReadGradient(0, out.data(), bytes).code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// The plan forgets to load the features of micro-batch 1.
+TEST(Worker, PoisonShowsWhatIsReadBeforeItIsWritten) {
+  ToyOptions toy;
+  proto::ExecutionPlan plan = ToyPlan(toy);
+  for (proto::Instruction& instruction : *plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions()) {
+    if (instruction.kind() == proto::Instruction::LOAD) instruction.mutable_slots(0)->set_slot(0);
+  }
+  ToyDevice device;
+  for (const bool poison : {true, false}) {
+    WorkerOptions options = Options(toy, &device);
+    options.poison = poison;
+    RankGroup group(plan, options);
+    ASSERT_TRUE(group.status().ok()) << group.status();
+    group.Start();
+    const StepResult result = group.Train(Settings(0));
+    EXPECT_EQ(std::isnan(result.loss_sum), poison);
+    EXPECT_EQ(result.skipped, poison);
+  }
+}
+
+TEST(Worker, AStepWithoutLabelsLearnsNothing) {
+  ToyOptions toy;
+  const proto::ExecutionPlan plan = ToyPlan(toy);
+  ToyDevice device;
+  WorkerOptions options = Options(toy, &device);
+  options.load = [load = options.load](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
+                                       uint64_t bytes) {
+    if (input.name() != "labels") return load(input, step, micro_batch, memory, bytes);
+    for (uint64_t i = 0; i < bytes / sizeof(int64_t); ++i) static_cast<int64_t*>(memory)[i] = -100;
+    return absl::OkStatus();
+  };
+  RankGroup group(plan, options);
+  ASSERT_TRUE(group.status().ok()) << group.status();
+  group.Start();
+  const std::vector<float> before = group.Weights(0);
+  const StepResult result = group.Train(Settings(0));
+  EXPECT_TRUE(result.skipped);
+  EXPECT_EQ(result.loss_count, 0);
+  EXPECT_EQ(result.gradient_norm, 0);
+  EXPECT_EQ(group.Weights(0), before);
+}
+
 TEST(Worker, SpansCoverEveryInstruction) {
   ToyOptions toy;
   toy.stages = 2;
