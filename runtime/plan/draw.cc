@@ -42,13 +42,12 @@ Look LookOf(const Instruction& instruction) {
   }
 }
 
-// Letter and number, as much of it as fits: the number is worth more than the letter.
+// Letter and number. In a narrow cell only the last digits of the number: the letter shows where the cell begins.
 std::string Cell(const Look& look, const Instruction& instruction, int columns) {
   if (instruction.kind() != Instruction::RUN) return std::string(columns, look.fill);
-  const std::string number = absl::StrCat(instruction.micro_batch());
+  std::string number = absl::StrCat(instruction.micro_batch());
+  if (static_cast<int>(number.size()) >= columns) number = number.substr(number.size() - (columns - 1));
   std::string text = absl::StrCat(std::string(1, look.letter), number);
-  if (static_cast<int>(text.size()) > columns) text = number;
-  if (static_cast<int>(text.size()) > columns) text = std::string(1, look.letter);
   text.resize(columns, look.fill);
   return text;
 }

@@ -203,12 +203,14 @@ class Lister {
       pool.set_slots(ranks_[s].pools[i].size());
       offset += 256 * pool.slots();
     }
-    uint64_t largest = 0;
+    std::vector<int64_t> change(list.instructions_size() + 1, 0);
+    for (const auto& stays : ranks_[s].stays) {
+      for (const auto& [begin, end] : stays) change[begin] += 256, change[end + 1] -= 256;
+    }
+    uint64_t largest = 0, alive = 0;
     for (int i = 0; i < list.instructions_size(); ++i) {
-      uint64_t bytes = 0;
-      for (const auto& stays : ranks_[s].stays) {
-        for (const auto& [begin, end] : stays) bytes += begin <= i && i <= end ? 256 : 0;
-      }
+      alive += change[i];
+      uint64_t bytes = alive;
       const Instruction& run = list.instructions(i);
       if (run.kind() == Instruction::RUN) {
         bytes += run.phase() == proto::F   ? (first  ? 256

@@ -1,6 +1,8 @@
 // Correct plans pass; rules about order and data are broken once each, and the message names the rule and the place.
 #include "runtime/plan/verify.h"
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/text_proto.h"
@@ -28,6 +30,15 @@ TEST(VerifyPlan, AcceptsCorrectPlans) {
 }
 
 // ---- schedule
+
+// Checking takes time in proportion to the plan: this one has 330,000 instructions.
+TEST(VerifyPlan, AcceptsAPlanOf64StagesAnd512MicroBatches) {
+  const proto::ExecutionPlan plan = TinyPlan({.stages = 64, .micro_batches = 512});
+  const absl::Time begin = absl::Now();
+  const absl::Status status = VerifyPlan(plan);
+  RecordProperty("milliseconds", static_cast<int>(absl::ToInt64Milliseconds(absl::Now() - begin)));
+  EXPECT_TRUE(status.ok()) << status.message();
+}
 
 TEST_F(Spoiled, MicroBatchNotRun) {
   Drop(1, FindRun(1, proto::W, 2));
