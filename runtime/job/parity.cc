@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -39,12 +40,27 @@ uint64_t Ulps(T a, T b) {
   return order_a > order_b ? order_a - order_b : order_b - order_a;
 }
 
-// A tensor as one plan computed it. Keyed by (step, what, name), so that both plans list them in one order.
+enum class Kind { kLoss, kGradient, kWeight };
+
+// A tensor as one plan computed it.
 struct Recorded {
   proto::DataType dtype = proto::F32;
   std::vector<char> bytes;
 };
-using Recording = std::map<std::pair<std::string, std::string>, Recorded>;
+// By step (from 1), kind and name: the order in which things happen, the same for both plans.
+using Key = std::tuple<int, Kind, std::string>;
+using Recording = std::map<Key, Recorded>;
+
+std::string What(const Key& key) {
+  switch (std::get<Kind>(key)) {
+    case Kind::kLoss:
+      return absl::StrCat("loss of step ", std::get<int>(key));
+    case Kind::kGradient:
+      return absl::StrCat("gradient of step ", std::get<int>(key));
+    default:
+      return absl::StrCat("weight after step ", std::get<int>(key));
+  }
+}
 
 absl::Status RecordTensors(const proto::ExecutionPlan& plan, int step, bool weights, Ranks* ranks,
                            Recording* recording) {
@@ -58,12 +74,12 @@ absl::Status RecordTensors(const proto::ExecutionPlan& plan, int step, bool weig
       // The reference backend keeps accumulators in F64 when everything is.
       if (parameter.type().dtype() == proto::F64) gradient = {proto::F64, std::vector<char>(bytes)};
       MR_RETURN_IF_ERROR(worker.ReadGradient(i, gradient.bytes.data(), gradient.bytes.size()));
-      (*recording)[{absl::StrFormat("gradient of step %d", step), parameter.name()}] = std::move(gradient);
+      (*recording)[{step, Kind::kGradient, parameter.name()}] = std::move(gradient);
     }
     if (!weights) continue;
     Recorded weight{parameter.type().dtype(), std::vector<char>(bytes)};
     MR_RETURN_IF_ERROR(worker.ReadParameter(i, weight.bytes.data(), bytes));
-    (*recording)[{absl::StrFormat("weight after step %d", step), parameter.name()}] = std::move(weight);
+    (*recording)[{step, Kind::kWeight, parameter.name()}] = std::move(weight);
   }
   return absl::OkStatus();
 }
@@ -80,6 +96,7 @@ absl::StatusOr<Recording> Record(const proto::ExecutionPlan& plan, const proto::
   ranks_options.device_kind = options.device_kind;
   ranks_options.threads = static_cast<int>(config.threads());
   ranks_options.seed = config.seed();
+  ranks_options.open_device = options.open_device;
   MR_ASSIGN_OR_RETURN(const std::unique_ptr<Ranks> ranks, Ranks::Start(plan, ranks_options));
   MR_RETURN_IF_ERROR(ranks->Each([](Seat& seat) {
     seat.worker->KeepGradients(true);
@@ -95,9 +112,9 @@ absl::StatusOr<Recording> Record(const proto::ExecutionPlan& plan, const proto::
       MR_ASSIGN_OR_RETURN(results[seat.rank], seat.worker->TrainStep(settings));
       return absl::OkStatus();
     }));
-    recording[{absl::StrFormat("loss of step %d", step + 1), "sum"}] = Scalar(results[0].loss_sum);
-    recording[{absl::StrFormat("loss of step %d", step + 1), "count"}] = Scalar(results[0].loss_count);
-    recording[{absl::StrFormat("norm of step %d", step + 1), "all gradients"}] = Scalar(results[0].gradient_norm);
+    recording[{step + 1, Kind::kLoss, "sum"}] = Scalar(results[0].loss_sum);
+    recording[{step + 1, Kind::kLoss, "count"}] = Scalar(results[0].loss_count);
+    recording[{step + 1, Kind::kLoss, "gradient norm"}] = Scalar(results[0].gradient_norm);
     MR_RETURN_IF_ERROR(RecordTensors(plan, step + 1, step + 1 == options.steps, ranks.get(), &recording));
   }
   return recording;
@@ -196,14 +213,14 @@ absl::StatusOr<ParityReport> CompareParity(const proto::ExecutionPlan& a, const 
     if (other == of_b.end() || other->second.dtype != recorded.dtype ||
         other->second.bytes.size() != recorded.bytes.size()) {
       return absl::InternalError(
-          absl::StrCat(key.first, ", ", key.second, ": only one of the plans has it in this size"));
+          absl::StrCat(What(key), ", ", std::get<std::string>(key), ": only one of the plans has it in this size"));
     }
     ParityDifference difference = Compare(recorded, other->second);
     ++report.tensors;
     report.elements += difference.elements;
     if (difference.different == 0) continue;
-    difference.what = key.first;
-    difference.tensor = key.second;
+    difference.what = What(key);
+    difference.tensor = std::get<std::string>(key);
     report.differences.push_back(std::move(difference));
   }
   if (of_a.size() != of_b.size())

@@ -10,12 +10,14 @@
 #include "absl/status/statusor.h"
 #include "proto/job.pb.h"
 #include "proto/plan.pb.h"
+#include "runtime/job/ranks.h"
 
 namespace millrace {
 
 struct ParityOptions {
   int steps = 1;
-  std::string device_kind;  // empty: each plan's own
+  std::string device_kind;   // empty: each plan's own
+  OpenDeviceFn open_device;  // empty: kernels/backends.h
 };
 
 // One tensor of the two plans that differs somewhere.

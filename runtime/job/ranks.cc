@@ -47,7 +47,9 @@ Ranks::~Ranks() {
 
 absl::Status Ranks::Open(const proto::ExecutionPlan& plan, const RanksOptions& options, Seat& seat) {
   const std::string kind = options.device_kind.empty() ? plan.device_kind() : options.device_kind;
-  MR_ASSIGN_OR_RETURN(seat.device, OpenDevice(kind, {.index = 0, .threads = threads_per_rank_}));
+  const DeviceOptions device{.index = 0, .threads = threads_per_rank_};
+  MR_ASSIGN_OR_RETURN(seat.device,
+                      options.open_device ? options.open_device(kind, seat.rank, device) : OpenDevice(kind, device));
   WorkerOptions worker;
   worker.rank = seat.rank;
   worker.device = seat.device.get();

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "kernels/device.h"
 #include "proto/plan.pb.h"
 #include "runtime/comm/communicator.h"
@@ -20,11 +21,15 @@
 
 namespace millrace {
 
+using OpenDeviceFn = std::function<absl::StatusOr<std::unique_ptr<Device>>(absl::string_view kind, int rank,
+                                                                           const DeviceOptions& options)>;
+
 struct RanksOptions {
   std::string device_kind;  // empty: the plan's
   int threads = 0;          // of each rank; 0: cores / ranks, at least 1
   uint64_t seed = 0;
   CommunicatorOptions communication;
+  OpenDeviceFn open_device;  // empty: OpenDevice of kernels/backends.h. Called on the rank's thread
 };
 
 // What one rank works with. Touched by the rank's thread inside Each, by the owner of Ranks between two of them.

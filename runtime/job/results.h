@@ -1,4 +1,5 @@
-// What a run has come to, for programs and people.
+// What a run has come to, for programs and people. Losses from before a resume were read back from the tables: 9
+// digits.
 #ifndef RUNTIME_JOB_RESULTS_H_
 #define RUNTIME_JOB_RESULTS_H_
 

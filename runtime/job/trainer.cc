@@ -89,6 +89,7 @@ absl::Status InProcessTrainer::Prepare(const proto::Model* model, const std::opt
   ranks.device_kind = options_.device_kind;
   ranks.threads = static_cast<int>(config_.threads());
   ranks.seed = config_.seed();
+  ranks.open_device = options_.open_device;
   MR_ASSIGN_OR_RETURN(ranks_, Ranks::Start(plan_, ranks));
   // Also before restoring: constants and gradients are not in a checkpoint.
   MR_RETURN_IF_ERROR(ranks_->Each([](Seat& seat) { return seat.worker->InitializeParameters(); }));

@@ -14,6 +14,7 @@
 #include "proto/model.pb.h"
 #include "proto/plan.pb.h"
 #include "runtime/job/progress.h"
+#include "runtime/job/ranks.h"
 #include "runtime/job/results.h"
 
 namespace millrace {
@@ -24,6 +25,7 @@ struct TrainerOptions {
   bool terminal = false;                           // `progress` is one: the line is rewritten in place
   std::function<void(const StepReport&)> on_step;  // on the thread of Run, after each step
   const std::atomic<bool>* stop = nullptr;         // set by a signal handler: finish the step, save, return CANCELLED
+  OpenDeviceFn open_device;                        // empty: kernels/backends.h
 };
 
 // Used by one thread.
