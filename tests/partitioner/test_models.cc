@@ -67,9 +67,13 @@ proto::Model OpsZoo() {
   x = b.Concat({quotient, silu}, 2);
   x = b.Add(x, b.Op("Expand", {small("token", {1, 1, 6})}, Attributes().SetInts("shape", {-1, 4, 6}))[0]);
   x = b.Add(x, b.Reshape(small("table", {24}), {4, 6}));  // a view of a parameter
+  x = b.Transpose(b.Mul(b.Transpose(x, {1, 2, 0}), small("turned", {4, 6, 1})), {2, 0, 1});
+  const std::string half = b.Split(x, 2, {3, 3})[0];  // nobody reads the other half
+  x = b.Add(x, b.Concat({half, half}, 2));
   x = b.Add(x, b.Op("ReduceSum", {x}, Attributes().SetInts("axes", {1}))[0]);
   const std::string mean = b.Op("ReduceMean", {x}, Attributes().SetInts("axes", {1}).SetInt("keepdims", 0))[0];
-  const std::string relu = b.Relu(b.Op("Cast", {mean}, Attributes().SetInt("to", proto::F64))[0]);
+  const std::string wide = b.Op("Cast", {mean}, Attributes().SetInt("to", proto::F64))[0];
+  const std::string relu = b.Add(b.Relu(wide), wide);  // never flat: every column's gradient goes on
   const std::string product = b.Op("Gemm",
                                    {relu, b.Parameter("gemm.b", {8, 6}, Normal(0.5), true, proto::F64),
                                     b.Parameter("gemm.c", {1, 8}, Normal(0.5), true, proto::F64)},
