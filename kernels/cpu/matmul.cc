@@ -63,6 +63,17 @@ Batch BatchOf(const OpDesc& desc, bool trans_a, bool trans_b) {
   return batch;
 }
 
+// A list of this many products is no micro-batch; it would only fill the memory with offsets.
+constexpr int64_t kMostProducts = int64_t{1} << 24;
+
+absl::Status CheckProducts(const OpDesc& desc) {
+  int64_t products = 1;
+  for (size_t i = 0; i + 2 < desc.output(0).dims.size(); ++i) products *= desc.output(0).dims[i];
+  if (desc.input(1).dims.size() == 2 || products <= kMostProducts) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(desc.op, " on the cpu backend: ", products, " products in one call, in ",
+                                               desc.Key(), "; at most ", kMostProducts, " are supported"));
+}
+
 // 128 rows keep oneDNN at its best rate and a block of A in the second-level cache; fewer rows become four tasks.
 int64_t RowTile(int64_t m, int64_t products) {
   if (m >= 512 || products >= 4) return EvenTile(m, 128, 16);
@@ -185,6 +196,7 @@ absl::Status CheckTypes(const OpDesc& desc) {
 
 KernelOr NewMatMul(const OpDesc& desc) {
   MR_RETURN_IF_ERROR(CheckTypes(desc));
+  MR_RETURN_IF_ERROR(CheckProducts(desc));
   const bool trans_a = desc.op != "MatMul" && desc.attributes.Int("transA", 0) != 0;
   const bool trans_b = desc.op != "MatMul" && desc.attributes.Int("transB", 0) != 0;
   const DType dtype = desc.input(0).dtype;
