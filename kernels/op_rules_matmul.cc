@@ -57,11 +57,15 @@ void FusedMatMul(const OpDesc& d, OpCheck& c) {
   for (absl::string_view name : {"Relu", "Gelu", "GeluTanh", "Silu", "Tanh", "Sigmoid"}) known |= activation == name;
   c.Demand(known, absl::StrCat("unknown activation '", activation, "'"));
   c.Demand(!d.output(1).present() || !activation.empty(), "output 1 (pre) without an activation");
+  c.Demand(d.attributes.Int("transA", 0) == 0 || d.input(1).dims.size() > 2,
+           "transA=1 needs a B of 3 or more dimensions");
   c.Demand(d.attributes.Int("packed", 0) == 0 || d.input(1).dims.size() == 2, "packed=1 needs a B of 2 dimensions");
 }
 
 void MatMul(const OpDesc& d, OpCheck& c) {
   if (!c.Inputs(2, 2) || !c.Outputs(1, 1)) return;
+  c.Demand(d.attributes.Int("transA", 0) == 0 && d.attributes.Int("transB", 0) == 0,
+           "MatMul does not transpose; FusedMatMul does");
   c.Demand(d.input(0).dims.size() >= 2, "input 0 needs 2 dimensions or more");
   FusedMatMulRule(d, c, 2, 1);
 }
