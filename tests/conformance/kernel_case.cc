@@ -1,0 +1,61 @@
+#include "tests/conformance/kernel_case.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace millrace {
+
+bool IsReadToo(const OpDesc& desc, int output) {
+  const std::string& op = desc.op;
+  if (op == "AdamW" || op == "SgdMomentum" || op == "Accumulate" || op == "MatMulWeightGrad" || op == "GatherGrad") {
+    return true;
+  }
+  if (op == "LayerNormalizationGrad" || op == "RMSNormalizationGrad") return output > 0;
+  if (op == "LinearCrossEntropy") return output == 3;
+  return op == "ReduceSumTo" && desc.attributes.Int("accumulate", 0) != 0;
+}
+
+OpDesc InType(const OpDesc& desc, DType dtype) {
+  OpDesc out = desc;
+  for (TensorSpec& spec : out.inputs) {
+    if (spec.dtype == proto::F32) spec.dtype = dtype;
+  }
+  for (int i = 0; i < static_cast<int>(out.outputs.size()); ++i) {
+    const bool stays = dtype == proto::BF16 && IsReadToo(desc, i);
+    if (out.outputs[i].dtype == proto::F32 && !stays) out.outputs[i].dtype = dtype;
+  }
+  return out;
+}
+
+bool HasBFloat16Form(const OpDesc& desc) {
+  return desc.op == "MatMul" || desc.op == "FusedMatMul" || desc.op == "MatMulWeightGrad" ||
+         desc.op == "LinearCrossEntropy";
+}
+
+const std::vector<KernelCase>& AllKernelCases() {
+  static const auto* const all = [] {
+    auto* joined = new std::vector<KernelCase>();
+    for (const auto& list : {cases::MatMulCases(), cases::ElementwiseCases(), cases::RowCases(),
+                             cases::AttentionCases(), cases::ShapeCases(), cases::OptimizerCases()}) {
+      joined->insert(joined->end(), list.begin(), list.end());
+    }
+    return joined;
+  }();
+  return *all;
+}
+
+namespace cases {
+
+TensorSpec F(const Dims& dims) { return {proto::F32, dims}; }
+TensorSpec D(const Dims& dims) { return {proto::F64, dims}; }
+TensorSpec I(const Dims& dims) { return {proto::I64, dims}; }
+
+KernelCase Case(const std::string& suffix, const std::string& op, std::vector<TensorSpec> inputs,
+                std::vector<TensorSpec> outputs, const Attributes& attributes) {
+  KernelCase c;
+  c.name = absl::StrCat(op, "_", suffix);
+  c.desc = {op, std::move(inputs), std::move(outputs), attributes};
+  return c;
+}
+
+}  // namespace cases
+}  // namespace millrace

@@ -1,0 +1,43 @@
+// The suite that the kernels of every backend pass. A backend registers itself in one line:
+//
+//   INSTANTIATE_TEST_SUITE_P(Cpu, KernelConformance, EveryKernelCase({"cpu", OpenCpu}), KernelTestName);
+#ifndef TESTS_CONFORMANCE_KERNEL_TEST_H_
+#define TESTS_CONFORMANCE_KERNEL_TEST_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <tuple>
+
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+#include "kernels/device.h"
+#include "tests/conformance/kernel_case.h"
+
+namespace millrace {
+
+struct KernelBackend {
+  std::string name;
+  std::function<absl::StatusOr<std::unique_ptr<Device>>(const DeviceOptions&)> open;
+};
+
+class KernelConformance : public testing::TestWithParam<std::tuple<KernelBackend, KernelCase>> {
+ protected:
+  const KernelCase& kernel_case() const { return std::get<1>(GetParam()); }
+  std::unique_ptr<Device> Open(int threads = 1) const;
+  // Runs the case in `dtype` on the backend and on the reference and compares. Skips where `may_lack` and the backend
+  // has no such kernel.
+  void CompareWithReference(DType dtype, bool may_lack) const;
+};
+
+inline auto EveryKernelCase(const KernelBackend& backend) {
+  return testing::Combine(testing::Values(backend), testing::ValuesIn(AllKernelCases()));
+}
+
+inline std::string KernelTestName(const testing::TestParamInfo<KernelConformance::ParamType>& test) {
+  return std::get<1>(test.param).name;
+}
+
+}  // namespace millrace
+
+#endif  // TESTS_CONFORMANCE_KERNEL_TEST_H_

@@ -1,0 +1,6 @@
+#include "kernels/reference/reference.h"
+#include "tests/conformance/kernel_test.h"
+
+namespace millrace {
+INSTANTIATE_TEST_SUITE_P(Reference, KernelConformance, EveryKernelCase({"reference", OpenReference}), KernelTestName);
+}  // namespace millrace
