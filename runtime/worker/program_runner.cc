@@ -134,6 +134,7 @@ absl::Status ProgramRunner::Execute(int index, uint64_t step) {
   if (!bound.waits.empty()) entry.wait = TraceRing::Now() - start;
   if (bound.position < 0) {
     MR_RETURN_IF_ERROR(Compute(index, step));
+    entry.wait += step_->TakeWaited();
     entry.end = TraceRing::Now();
     return CollectFinished();
   }

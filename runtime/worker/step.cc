@@ -7,6 +7,7 @@
 #include "proto/status_macros.h"
 #include "runtime/optimizer/clipping.h"
 #include "runtime/optimizer/exact_sum.h"
+#include "runtime/trace/ring.h"
 
 namespace millrace {
 namespace {
@@ -23,7 +24,10 @@ struct NormShare {
 absl::Status StepRunner::Exchange(const std::vector<Transfer>& transfers, const What& what) {
   if (transfers.empty()) return absl::OkStatus();
   MR_ASSIGN_OR_RETURN(Communicator::Ticket ticket, communicator_->Post(transfers));
-  return communicator_->Wait(ticket, what);
+  const int64_t start = TraceRing::Now();
+  absl::Status status = communicator_->Wait(ticket, what);
+  waited_ += TraceRing::Now() - start;
+  return status;
 }
 
 absl::Status StepRunner::RunKernel(Stream& stream, const Kernel& kernel, void* const* inputs, void* const* outputs) {
@@ -69,7 +73,9 @@ absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool
   mine.loss_sum = result->loss_sum;
   mine.loss_count = result->loss_count;
   gathered_.resize(sizeof(NormShare) * communicator_->size());
+  const int64_t start = TraceRing::Now();
   MR_RETURN_IF_ERROR(communicator_->AllGather(&mine, gathered_.data(), sizeof(mine)));
+  waited_ += TraceRing::Now() - start;
 
   ExactSum total;
   result->loss_sum = result->loss_count = 0;

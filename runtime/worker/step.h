@@ -6,8 +6,10 @@
 #define RUNTIME_WORKER_STEP_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +38,9 @@ class StepRunner {
   absl::Status Norm(Stream& stream, const StepSettings& settings, bool check_finite, StepResult* result);
   absl::Status Step(Stream& stream, int bucket);
   absl::Status Gather(Stream& stream, int bucket, const What& what);
+
+  // Nanoseconds that the calls since the last TakeWaited spent waiting for other ranks.
+  int64_t TakeWaited() { return std::exchange(waited_, 0); }
 
   // Sums of gradients as they stood before NORM, from the next step on.
   void KeepGradients(bool keep) { keep_gradients_ = keep; }
@@ -98,6 +103,7 @@ class StepRunner {
   std::vector<double> host_sums_;
   std::string gathered_;
   bool keep_gradients_ = false;
+  int64_t waited_ = 0;
 };
 
 }  // namespace millrace

@@ -123,6 +123,35 @@ TEST(Worker, EqualBitsForEveryNumberOfRanks) {
   }
 }
 
+// The same transfers as groups of one, and on the compute channel: the strictest machine of the verifier's proof.
+TEST(Worker, GroupsAndOneQueueGiveTheSameBits) {
+  ToyOptions toy;
+  toy.stages = toy.ranks = 3;
+  std::vector<std::vector<float>> want;
+  for (const std::string form : {"plain", "groups", "one queue"}) {
+    proto::ExecutionPlan plan = ToyPlan(toy);
+    for (proto::RankProgram& rank : *plan.mutable_programs(0)->mutable_ranks()) {
+      for (proto::Instruction& instruction : *rank.mutable_instructions()) {
+        if (form == "one queue") instruction.set_channel(0);
+        if (form != "groups" || instruction.channel() == 0) continue;
+        proto::Instruction group;
+        group.set_kind(proto::Instruction::GROUP);
+        group.set_channel(instruction.channel());
+        *group.mutable_after() = instruction.after();
+        *group.add_group() = instruction;
+        instruction = group;
+      }
+    }
+    ToyDevice device;
+    RankGroup group(plan, Options(toy, &device));
+    ASSERT_TRUE(group.status().ok()) << group.status();
+    group.Start();
+    for (uint64_t step = 0; step < 3; ++step) group.Train(Settings(step));
+    if (form == "plain") want = AllWeights(group, plan);
+    EXPECT_EQ(AllWeights(group, plan), want) << form;
+  }
+}
+
 TEST(Worker, KernelsArePreparedOnce) {
   ToyOptions toy;
   toy.stages = 4;
