@@ -93,8 +93,9 @@ class Player {
       return;
     }
     ranks_[rank].waits[i] = static_cast<int>(meetings.size());
+    const double posted = span.begin;  // the span's begin moves on when a meeting of a GROUP takes place
     for (int m : meetings) {
-      meetings_[m].begin = std::max(meetings_[m].begin, span.begin);
+      meetings_[m].begin = std::max(meetings_[m].begin, posted);
       if (--meetings_[m].missing == 0) Meet(m);
     }
   }

@@ -55,6 +55,21 @@ class Spoiled : public testing::Test {
       for (uint32_t& a : *later.mutable_after()) a = a == i ? i + 1 : a == i + 1 ? i : a;
     }
   }
+  // Makes a GROUP of one of every SEND and RECV.
+  void GroupTransfers() {
+    for (int r = 0; r < train()->ranks_size(); ++r) {
+      for (proto::Instruction& instruction : *rank(r)->mutable_instructions()) {
+        if (instruction.channel() == 0) continue;
+        proto::Instruction group;
+        group.set_kind(proto::Instruction::GROUP);
+        group.set_channel(instruction.channel());
+        *group.mutable_after() = instruction.after();
+        instruction.clear_after();
+        *group.add_group() = instruction;
+        instruction = group;
+      }
+    }
+  }
   std::string Place(int r, int i) {
     return absl::StrCat("program train, rank ", r, ", instruction ", i, " (", Describe(*train(), *at(r, i)), ")");
   }

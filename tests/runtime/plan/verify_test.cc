@@ -40,6 +40,19 @@ TEST(VerifyPlan, AcceptsAPlanOf64StagesAnd512MicroBatches) {
   EXPECT_TRUE(status.ok()) << status.message();
 }
 
+TEST_F(Spoiled, GroupsAreNoFault) {
+  GroupTransfers();
+  EXPECT_TRUE(VerifyPlan(plan_).ok()) << VerifyPlan(plan_).message();
+}
+TEST_F(Spoiled, GroupOfOtherThanTransfers) {
+  plan_ = TinyPlan({.stages = 2, .micro_batches = 3});
+  GroupTransfers();
+  ASSERT_TRUE(VerifyPlan(plan_).ok()) << VerifyPlan(plan_).message();
+  proto::Instruction* group = at(0, Find(0, Instruction::GROUP));
+  group->mutable_group(0)->set_kind(Instruction::PREPARE);
+  ExpectRule("index", "neither SEND nor RECV");
+}
+
 TEST_F(Spoiled, MicroBatchNotRun) {
   Drop(1, FindRun(1, proto::W, 2));
   ExpectRule("completeness", "never runs 1W2");
