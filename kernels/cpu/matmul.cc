@@ -66,10 +66,11 @@ Batch BatchOf(const OpDesc& desc, bool trans_a, bool trans_b) {
 // A list of this many products is no micro-batch; it would only fill the memory with offsets.
 constexpr int64_t kMostProducts = int64_t{1} << 24;
 
-absl::Status CheckProducts(const OpDesc& desc) {
+absl::Status CheckProducts(const OpDesc& desc, bool trans_a) {
   int64_t products = 1;
   for (size_t i = 0; i + 2 < desc.output(0).dims.size(); ++i) products *= desc.output(0).dims[i];
-  if (desc.input(1).dims.size() == 2 || products <= kMostProducts) return absl::OkStatus();
+  const bool one = desc.input(1).dims.size() == 2 && !trans_a;  // the leading dimensions are rows
+  if (one || products <= kMostProducts) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrCat(desc.op, " on the cpu backend: ", products, " products in one call, in ",
                                                desc.Key(), "; at most ", kMostProducts, " are supported"));
 }
@@ -196,9 +197,9 @@ absl::Status CheckTypes(const OpDesc& desc) {
 
 KernelOr NewMatMul(const OpDesc& desc) {
   MR_RETURN_IF_ERROR(CheckTypes(desc));
-  MR_RETURN_IF_ERROR(CheckProducts(desc));
   const bool trans_a = desc.op != "MatMul" && desc.attributes.Int("transA", 0) != 0;
   const bool trans_b = desc.op != "MatMul" && desc.attributes.Int("transB", 0) != 0;
+  MR_RETURN_IF_ERROR(CheckProducts(desc, trans_a));
   const DType dtype = desc.input(0).dtype;
   Batch batch = BatchOf(desc, trans_a, trans_b);
   const Finish finish = FinishOf(desc);
