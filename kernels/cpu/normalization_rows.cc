@@ -51,11 +51,23 @@ void Forward(const NormalizationForward& f, int64_t rows) {
   }
 }
 
+// One column: what is left of g - h * (g h) is less than the rounding of its terms in float.
+void BackwardOfOneColumn(const NormalizationBackward& b, int64_t rows) {
+  double dscale = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const double inverse = b.inverse[r], h = b.x[r] * inverse, g = static_cast<double>(b.dy[r]) * b.scale[0];
+    b.dx[r] = static_cast<float>(inverse * (g - h * (g * h)));
+    dscale += b.dy[r] * h;
+  }
+  if (b.dscale != nullptr) *b.dscale = static_cast<float>(dscale);
+}
+
 // With g = dy * scale and the normalised row h: dx = inverse * (g - mean(g) - h * mean(g h)); mean(g) only when
 // centred.
 void Backward(const NormalizationBackward& b, int64_t rows) {
   const FloatTag d;
   const size_t n = b.columns, lanes = hn::Lanes(d);
+  if (n == 1 && !b.centred) return BackwardOfOneColumn(b, rows);
   if (b.dscale != nullptr) std::memset(b.dscale, 0, n * sizeof(float));
   if (b.dbias != nullptr) std::memset(b.dbias, 0, n * sizeof(float));
   const auto per_column = hn::Set(d, 1.0f / static_cast<float>(n));
