@@ -16,14 +16,14 @@ const proto::Value* ValueOf(const proto::StageProgram& stage, const google::prot
 }
 
 // The count of ids that one call allows, 0 when it says nothing about them.
-int64_t IdsAllowedBy(const proto::StageProgram& stage, const proto::KernelCall& call, const std::string& tokens) {
+int64_t IdsAllowedBy(const proto::StageProgram& stage, const proto::KernelCall& call, bool has_tokens) {
   const proto::Value* first = ValueOf(stage, call.inputs(), 0);
   const proto::Value* second = ValueOf(stage, call.inputs(), 1);
   if (first == nullptr || second == nullptr) return 0;
-  if (call.op() == "Gather" && second->life() == proto::LOADED && second->name() == tokens) {
+  if (call.op() == "Gather" && second->life() == proto::LOADED) {
     return first->type().dims_size() > 0 ? first->type().dims(0) : 0;
   }
-  if (!tokens.empty()) return 0;
+  if (has_tokens) return 0;
   if (call.op() == "SoftmaxCrossEntropyLoss" && first->type().dims_size() > 0) {
     return first->type().dims(first->type().dims_size() - 1);
   }
@@ -57,15 +57,12 @@ int64_t TokensPerSample(const proto::ExecutionPlan& plan) {
 int64_t VocabularyOf(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");
   if (train == nullptr) return 0;
-  std::string tokens;
-  for (const proto::Input& input : plan.inputs()) {
-    if (input.role() == proto::Input::TOKENS) tokens = input.name();
-  }
+  const bool has_tokens = HasTokens(plan);
   int64_t least = 0;
   for (const proto::StageProgram& stage : train->stages()) {
     for (const proto::PhaseProgram& phase : stage.phases()) {
       for (const proto::KernelCall& call : phase.calls()) {
-        const int64_t ids = IdsAllowedBy(stage, call, tokens);
+        const int64_t ids = IdsAllowedBy(stage, call, has_tokens);
         if (ids > 0 && (least == 0 || ids < least)) least = ids;
       }
     }
