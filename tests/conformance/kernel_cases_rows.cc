@@ -46,13 +46,15 @@ void AddRmsNormalization(std::vector<KernelCase>& all) {
   for (const Dims& dims : kRows) {
     const auto x = F(dims), c = F({dims.back()}), row = F(Statistic(dims));
     const std::string name = SizeName(dims);
-    all.push_back(Case(name, "RMSNormalization", {x, c}, {x, row}));
+    // Of one element, only epsilon keeps the gradient from being the difference of two equal numbers.
+    const Attributes attributes = dims.back() == 1 ? Attr().SetFloat("epsilon", 0.5) : Attr();
+    all.push_back(Case(name, "RMSNormalization", {x, c}, {x, row}, attributes));
     all.push_back(Case(name + "_y_only", "RMSNormalization", {x, c}, {x}, Attr().SetFloat("epsilon", 1e-6)));
-    const Derivation statistics = {{"RMSNormalization", {x, c}, {x, row}, {}}, {1, 2}, {{1, 3}}};
-    auto grad = Case(name, "RMSNormalizationGrad", {x, x, c, row}, {x, c});
+    const Derivation statistics = {{"RMSNormalization", {x, c}, {x, row}, attributes}, {1, 2}, {{1, 3}}};
+    auto grad = Case(name, "RMSNormalizationGrad", {x, x, c, row}, {x, c}, attributes);
     grad.derivations = {statistics};
     all.push_back(grad);
-    grad = Case(name + "_dx_only", "RMSNormalizationGrad", {x, x, c, row}, {x});
+    grad = Case(name + "_dx_only", "RMSNormalizationGrad", {x, x, c, row}, {x}, attributes);
     grad.derivations = {statistics};
     all.push_back(grad);
   }

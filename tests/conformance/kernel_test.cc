@@ -10,6 +10,22 @@ constexpr RunKey kKey = {.seed = 11, .step = 5, .micro_batch = 3};
 
 }  // namespace
 
+std::vector<KernelCase> BFloat16Cases() {
+  std::vector<KernelCase> cases;
+  for (const KernelCase& c : AllKernelCases()) {
+    if (HasBFloat16Form(c.desc)) cases.push_back(c);
+  }
+  return cases;
+}
+
+void PrintTo(const KernelBackend& backend, std::ostream* out) { *out << backend.name; }
+void PrintTo(const KernelCase& c, std::ostream* out) { *out << c.desc.Key(); }
+
+void KernelConformance::SetUp() {
+  const auto device = std::get<0>(GetParam()).open({});
+  if (absl::IsUnavailable(device.status())) GTEST_SKIP() << device.status();
+}
+
 std::unique_ptr<Device> KernelConformance::Open(int threads) const {
   DeviceOptions options;
   options.threads = threads;
@@ -38,10 +54,7 @@ void KernelConformance::CompareWithReference(DType dtype, bool may_lack) const {
 
 TEST_P(KernelConformance, MatchesReferenceInF32) { CompareWithReference(proto::F32, /*may_lack=*/false); }
 
-TEST_P(KernelConformance, MatchesReferenceInBF16) {
-  if (!HasBFloat16Form(kernel_case().desc)) GTEST_SKIP() << kernel_case().desc.op << " has no bf16 form";
-  CompareWithReference(proto::BF16, /*may_lack=*/true);
-}
+TEST_P(BFloat16Conformance, MatchesReference) { CompareWithReference(proto::BF16, /*may_lack=*/true); }
 
 TEST_P(KernelConformance, BitsDependOnNeitherThreadsNorRun) {
   const KernelCase& c = kernel_case();

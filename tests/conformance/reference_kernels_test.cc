@@ -3,4 +3,6 @@
 
 namespace millrace {
 INSTANTIATE_TEST_SUITE_P(Reference, KernelConformance, EveryKernelCase({"reference", OpenReference}), KernelTestName);
+INSTANTIATE_TEST_SUITE_P(Reference, BFloat16Conformance, EveryBFloat16Case({"reference", OpenReference}),
+                         KernelTestName);
 }  // namespace millrace
