@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/worker/poison.h"
 #include "runtime/worker/transient.h"
 #include "tests/runtime/worker/toy_device.h"
 #include "tests/runtime/worker/toy_plan.h"
@@ -96,6 +97,36 @@ TEST(Bind, AddressesAreWhatThePlanSays) {
     EXPECT_EQ(mul.args.packed, nullptr);
   }
   EXPECT_EQ(binding.programs[0]->loss_count, arena->base() + 256);
+}
+
+TEST(Bind, EnteringAProgramFillsWhatIsTransientAndNothingElse) {
+  const proto::ExecutionPlan plan = ToyPlan(ToyOptions());
+  ToyDevice device;
+  absl::StatusOr<Arena> arena = Arena::Make(&device, plan.ranks(0).arena_bytes());
+  ASSERT_TRUE(arena.ok());
+  Binding binding(&device);
+  ASSERT_TRUE(BindPrograms(plan, 0, *arena, &binding).ok());
+  for (const auto& program : binding.programs) {
+    std::vector<char> before(arena->bytes(), 0x11), after(arena->bytes());
+    UnpoisonMemory(arena->base(), arena->bytes());
+    ASSERT_TRUE(device.CopyIn(arena->base(), before.data(), before.size()).ok());
+    ASSERT_TRUE(EnterProgram(*program, *arena, true).ok());
+    // Where the address sanitizer watches, the bytes between values of 60 bytes and slots of 256 are out of bounds.
+    EXPECT_EQ(program->gaps.empty(), !CanPoison());
+    UnpoisonMemory(arena->base(), arena->bytes());
+    ASSERT_TRUE(device.CopyOut(after.data(), arena->base(), after.size()).ok());
+    ASSERT_FALSE(program->transient.empty());
+    for (const ByteRange& range : program->transient) {
+      for (uint64_t i = range.begin; i < range.end; ++i) {
+        ASSERT_EQ(after[i], '\xff') << i;
+        after[i] = 0x11;
+      }
+    }
+    EXPECT_EQ(after, before);
+    const proto::Pool& pool = program->rank->pools(0);
+    EXPECT_LE(program->transient.front().begin, pool.offset());
+    EXPECT_GE(program->transient.back().end, pool.offset() + pool.stride() * pool.slots());
+  }
 }
 
 TEST(Bind, TagsAreDistinct) {
