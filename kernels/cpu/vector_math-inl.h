@@ -50,15 +50,16 @@ HWY_INLINE void StoreUpTo(FloatVec v, FloatTag d, float* p, size_t count) {
   }
 }
 
-// e^x within 2 ULP; 0 below -86.6 (results under 2.5e-38), infinity above 88.72. Cephes' expf: x = n ln2 + r, and a
-// polynomial in r.
+// e^x within 2 ULP; 0 below -86.6 (results under 2.5e-38), infinity above 88.72. Cephes' expf: x = n ln2 + r and a
+// polynomial in r. Outside those bounds, and for NaN, n is meaningless: the bounds overwrite the result, NaN stays in
+// r.
 HWY_INLINE FloatVec Exp(FloatTag d, FloatVec x) {
   const hn::RebindToSigned<FloatTag> di;
-  const auto low = hn::Set(d, -86.6f), high = hn::Set(d, 88.72283f);
-  // Of two operands with a NaN, x86 min and max return the second.
-  const auto clamped = hn::Min(high, hn::Max(low, x));
-  const auto n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
-  auto r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), clamped);
+  // 1.5 * 2^23: adding it rounds to the nearest integer and leaves that in the low bits.
+  const auto shift = hn::Set(d, 12582912.0f);
+  const auto shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341f), shift);
+  const auto n = hn::Sub(shifted, shift);
+  auto r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
   r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
   auto p = hn::MulAdd(hn::Set(d, 1.9875691500e-4f), r, hn::Set(d, 1.3981999507e-3f));
   p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
@@ -67,10 +68,10 @@ HWY_INLINE FloatVec Exp(FloatTag d, FloatVec x) {
   p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
   p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
   // 2^n as 2 * 2^(n-1), because 2^128 is not a float.
-  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 126)));
+  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::BitCast(di, shifted), hn::Set(di, 126)));
   const auto y = hn::Mul(hn::Add(p, p), hn::BitCast(d, exponent));
-  const auto capped = hn::IfThenElse(hn::Gt(x, high), hn::Inf(d), y);
-  return hn::IfThenElse(hn::Lt(x, low), hn::Zero(d), hn::IfThenElse(hn::Ne(x, x), x, capped));
+  const auto capped = hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.72283f)), hn::Inf(d), y);
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, -86.6f)), hn::Zero(d), capped);
 }
 
 // 1 / (1 + e^-x)
