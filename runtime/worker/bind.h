@@ -75,6 +75,7 @@ struct BoundProgram {
   std::vector<BoundInstruction> instructions;
   std::vector<std::unique_ptr<BoundRun>> runs;
   std::vector<std::vector<int>> channels;     // per channel: its transfer instructions, in order
+  std::vector<int> used_packs;                // indices of packs that its calls read, whoever lists their PREPARE
   std::vector<std::vector<int>> stage_packs;  // per stage: indices of packs
   void* loss_sum = nullptr;                   // null where the loss is not computed
   void* loss_count = nullptr;

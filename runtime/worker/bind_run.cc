@@ -109,10 +109,15 @@ absl::Status RunBinder::BindCall(const proto::StageProgram& stage, const proto::
   }
   if (bound.kernel->needs().packed_bytes > 0) {
     MR_ASSIGN_OR_RETURN(bound.args.packed, arena_.At(call.packed_offset(), call.packed_bytes(), "packed weights"));
-    const bool made = std::any_of(binding_->packs.begin(), binding_->packs.end(), [&](const BoundPack& pack) {
+    const auto made = std::find_if(binding_->packs.begin(), binding_->packs.end(), [&](const BoundPack& pack) {
       return pack.packed == bound.args.packed && pack.kernel->needs().pack_key == bound.kernel->needs().pack_key;
     });
-    if (!made) return absl::FailedPreconditionError("no PREPARE of the plan makes its packed weights");
+    if (made == binding_->packs.end()) {
+      return absl::FailedPreconditionError("no PREPARE of the plan makes its packed weights");
+    }
+    const int index = static_cast<int>(made - binding_->packs.begin());
+    std::vector<int>& used = out_->used_packs;
+    if (std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
   }
   run->calls.push_back(bound);
   return absl::OkStatus();

@@ -1,7 +1,6 @@
 #include "runtime/worker/packs.h"
 
 #include "absl/strings/str_cat.h"
-#include "proto/status_macros.h"
 
 namespace millrace {
 
@@ -24,8 +23,7 @@ absl::Status PackStale(Stream& stream, const std::vector<int>& packs, Binding* b
 }
 
 absl::Status PackStale(Stream& stream, const BoundProgram& program, Binding* binding) {
-  for (const std::vector<int>& packs : program.stage_packs) MR_RETURN_IF_ERROR(PackStale(stream, packs, binding));
-  return absl::OkStatus();
+  return PackStale(stream, program.used_packs, binding);
 }
 
 }  // namespace millrace

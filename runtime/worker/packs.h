@@ -12,7 +12,7 @@ namespace millrace {
 
 // Makes those of the packs (indices into binding->packs) that are older than binding->weights_version.
 absl::Status PackStale(Stream& stream, const std::vector<int>& packs, Binding* binding);
-// The same for all stages of a program.
+// The same for all that a program uses.
 absl::Status PackStale(Stream& stream, const BoundProgram& program, Binding* binding);
 
 }  // namespace millrace

@@ -9,6 +9,7 @@
 #include "runtime/worker/bind.h"
 #include "runtime/worker/initialize.h"
 #include "runtime/worker/packs.h"
+#include "runtime/worker/poison.h"
 #include "runtime/worker/program_runner.h"
 #include "runtime/worker/step.h"
 
@@ -52,6 +53,7 @@ class PlanWorker : public Worker {
 
   absl::Status PrepareWeights() override {
     ++binding_.weights_version;
+    UnpoisonMemory(arena_.base(), arena_.bytes());
     for (const auto& program : binding_.programs) MR_RETURN_IF_ERROR(PackStale(*stream_, *program, &binding_));
     return stream_->Synchronize();
   }

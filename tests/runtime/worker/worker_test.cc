@@ -1,43 +1,17 @@
 #include "runtime/worker/worker.h"
 
-#include <cmath>
-#include <limits>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/runtime/worker/rank_group.h"
 #include "tests/runtime/worker/toy_device.h"
+#include "tests/runtime/worker/toy_options.h"
 #include "tests/runtime/worker/toy_plan.h"
 
 namespace millrace {
 namespace {
-
-using testing::HasSubstr;
-
-constexpr uint64_t kSeed = 11;
-
-WorkerOptions Options(const ToyOptions& toy, Device* device) {
-  WorkerOptions options;
-  options.device = device;
-  options.load = ToyLoad(toy);
-  options.seed = kSeed;
-  options.poison = true;
-  return options;
-}
-
-StepSettings Settings(uint64_t step) {
-  StepSettings settings;
-  settings.step = step;
-  settings.optimizer_step = step + 1;
-  settings.learning_rate = 0.05;
-  settings.weight_decay = 0.1;
-  settings.momentum = 0.9;
-  settings.clip_norm = 0.3;
-  return settings;
-}
 
 std::vector<std::vector<float>> AllWeights(RankGroup& group, const proto::ExecutionPlan& plan) {
   std::vector<std::vector<float>> weights;
@@ -54,7 +28,7 @@ TEST_P(TrainsLikePlainLoops, ForFourSteps) {
   toy.micro_batches = 3;
   const proto::ExecutionPlan plan = ToyPlan(toy);
   ToyDevice device;
-  RankGroup group(plan, Options(toy, &device));
+  RankGroup group(plan, ToyWorker(toy, &device));
   ASSERT_TRUE(group.status().ok()) << group.status();
   group.Start();
   for (int r = 0; r < group.size(); ++r) group[r].KeepGradients(true);
@@ -62,7 +36,7 @@ TEST_P(TrainsLikePlainLoops, ForFourSteps) {
   std::vector<StepSettings> steps;
   std::vector<StepResult> results;
   for (uint64_t step = 0; step < 4; ++step) {
-    steps.push_back(Settings(step));
+    steps.push_back(ToySettings(step));
     results.push_back(group.Train(steps.back()));
   }
   const ToyHistory want = ToyTraining(toy, first, steps);
@@ -102,12 +76,12 @@ TEST(Worker, EqualBitsForEveryNumberOfRanks) {
       toy.micro_batches = 4;
       const proto::ExecutionPlan plan = ToyPlan(toy);
       ToyDevice device;
-      RankGroup group(plan, Options(toy, &device));
+      RankGroup group(plan, ToyWorker(toy, &device));
       ASSERT_TRUE(group.status().ok()) << group.status();
       group.Start();
       std::vector<double> losses, norms;
       for (uint64_t step = 0; step < 5; ++step) {
-        const StepResult result = group.Train(Settings(step));
+        const StepResult result = group.Train(ToySettings(step));
         losses.push_back(result.loss_sum);
         norms.push_back(result.gradient_norm);
       }
@@ -143,10 +117,10 @@ TEST(Worker, GroupsAndOneQueueGiveTheSameBits) {
       }
     }
     ToyDevice device;
-    RankGroup group(plan, Options(toy, &device));
+    RankGroup group(plan, ToyWorker(toy, &device));
     ASSERT_TRUE(group.status().ok()) << group.status();
     group.Start();
-    for (uint64_t step = 0; step < 3; ++step) group.Train(Settings(step));
+    for (uint64_t step = 0; step < 3; ++step) group.Train(ToySettings(step));
     if (form == "plain") want = AllWeights(group, plan);
     EXPECT_EQ(AllWeights(group, plan), want) << form;
   }
@@ -158,7 +132,7 @@ TEST(Worker, KernelsArePreparedOnce) {
   toy.micro_batches = 5;
   const proto::ExecutionPlan plan = ToyPlan(toy);
   ToyDevice device;
-  RankGroup group(plan, Options(toy, &device));
+  RankGroup group(plan, ToyWorker(toy, &device));
   ASSERT_TRUE(group.status().ok());
   // Mul, loss and its gradient, Accumulate of f32 and of f64, SquaredSums, AdamW with and without decay.
   EXPECT_EQ(device.kernels_made(), 8);
@@ -171,12 +145,14 @@ TEST(Worker, PacksWeightsAgainAfterEveryChange) {
   std::vector<std::vector<float>> want;
   for (const bool packed : {false, true}) {
     toy.packed = packed;
-    const proto::ExecutionPlan plan = ToyPlan(toy);
+    proto::ExecutionPlan plan = ToyPlan(toy);
+    // Equal packings may be listed by one program only.
+    for (proto::StageProgram& stage : *plan.mutable_programs(1)->mutable_stages()) stage.clear_prepare();
     ToyDevice device;
-    RankGroup group(plan, Options(toy, &device));
+    RankGroup group(plan, ToyWorker(toy, &device));
     ASSERT_TRUE(group.status().ok()) << group.status();
     group.Start();
-    for (uint64_t step = 0; step < 3; ++step) group.Train(Settings(step));
+    for (uint64_t step = 0; step < 3; ++step) group.Train(ToySettings(step));
     if (!packed) want = AllWeights(group, plan);
     EXPECT_EQ(AllWeights(group, plan), want);
     // Two weights: at the start and after each of three steps; train and eval share them.
@@ -195,153 +171,13 @@ TEST(Worker, PacksWeightsAgainAfterEveryChange) {
   }
 }
 
-TEST(Worker, SaysWhatAKernelNeedsBeyondThePlan) {
-  ToyOptions toy;
-  toy.scratch_bytes = 64;
-  const proto::ExecutionPlan plan = ToyPlan(toy);
-  ToyDeviceOptions hungry;
-  hungry.scratch_bytes = 65;
-  ToyDevice device(hungry);
-  RankGroup group(plan, Options(toy, &device));
-  EXPECT_EQ(group.status().code(), absl::StatusCode::kFailedPrecondition);
-  for (const char* part : {"65", "64", "Mul0", "RUN 0F0", "rank 0", "partition again"}) {
-    EXPECT_THAT(std::string(group.status().message()), HasSubstr(part));
-  }
-  toy.scratch_bytes = 0;
-  toy.packed = true;
-  proto::ExecutionPlan unpacked = ToyPlan(toy);
-  ToyDevice modest;
-  ASSERT_TRUE(RankGroup(unpacked, Options(toy, &modest)).status().ok());
-  proto::StageProgram* stage = unpacked.mutable_programs(0)->mutable_stages(0);
-  stage->mutable_phases(0)->mutable_calls(0)->set_packed_bytes(59);
-  absl::Status status = RankGroup(unpacked, Options(toy, &modest)).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("60 bytes of packed weights and the plan gives 59"));
-  // Nobody makes the packed weights.
-  unpacked = ToyPlan(toy);
-  for (proto::Program& program : *unpacked.mutable_programs()) program.mutable_stages(0)->clear_prepare();
-  status = RankGroup(unpacked, Options(toy, &modest)).status();
-  EXPECT_THAT(std::string(status.message()), HasSubstr("no PREPARE"));
-}
-
-TEST(Worker, RefusesBrokenPlans) {
-  ToyOptions toy;
-  toy.stages = 2;
-  toy.ranks = 2;
-  const proto::ExecutionPlan good = ToyPlan(toy);
-  ToyDevice device;
-  auto create = [&](const proto::ExecutionPlan& plan) { return RankGroup(plan, Options(toy, &device)).status(); };
-  ASSERT_TRUE(create(good).ok());
-  proto::ExecutionPlan plan = good;
-  plan.mutable_ranks(1)->set_arena_bytes(300);
-  EXPECT_THAT(std::string(create(plan).message()), HasSubstr("arena of 300"));
-  plan = good;
-  plan.set_norm_block_elements(0);
-  EXPECT_EQ(create(plan).code(), absl::StatusCode::kFailedPrecondition);
-  plan = good;
-  plan.set_optimizer("adagrad");
-  EXPECT_THAT(std::string(create(plan).message()), HasSubstr("adagrad"));
-  plan = good;
-  plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions(1)->clear_slots();
-  EXPECT_THAT(std::string(create(plan).message()), HasSubstr("RUN 0F0"));
-  plan = good;
-  plan.mutable_programs(0)->mutable_stages(0)->mutable_phases(0)->mutable_calls(0)->set_op("Conv");
-  EXPECT_EQ(create(plan).code(), absl::StatusCode::kUnimplemented);
-  plan = good;
-  plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions(0)->set_kind(proto::Instruction::RELEASE);
-  EXPECT_EQ(create(plan).code(), absl::StatusCode::kUnimplemented);
-  WorkerOptions no_load = Options(toy, &device);
-  no_load.load = nullptr;
-  EXPECT_EQ(RankGroup(good, no_load).status().code(), absl::StatusCode::kInvalidArgument);
-}
-
-TEST(Worker, AFailedKernelReachesEveryRank) {
-  ToyOptions toy;
-  toy.stages = 3;
-  toy.ranks = 3;
-  const proto::ExecutionPlan plan = ToyPlan(toy);
-  ToyDevice good;
-  ToyDeviceOptions options;
-  options.failing_op = "Mul";
-  options.failing_run = 5;
-  ToyDevice bad(options);
-  RankGroup group(plan, Options(toy, &good), {&good, &bad, &good});
-  ASSERT_TRUE(group.status().ok());
-  group.Start();
-  auto train = [](int, Worker& worker) { return worker.TrainStep(Settings(0)).status(); };
-  for (int round = 0; round < 2; ++round) {
-    for (const absl::Status& status : group.OnEveryRank(train)) {
-      EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-      for (const char* part : {"rank 1", "program train", "RUN 1BW1", "node Mul1", "the toy is broken"}) {
-        EXPECT_THAT(std::string(status.message()), HasSubstr(part));
-      }
-    }
-  }
-}
-
-TEST(Worker, AFailedLoadReachesEveryRank) {
-  ToyOptions toy;
-  toy.stages = 2;
-  toy.ranks = 2;
-  const proto::ExecutionPlan plan = ToyPlan(toy);
-  ToyDevice device;
-  WorkerOptions options = Options(toy, &device);
-  options.load = [load = options.load](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
-                                       uint64_t bytes) {
-    return micro_batch == 1 ? absl::DataLossError("the file ends here") : load(input, step, micro_batch, memory, bytes);
-  };
-  RankGroup group(plan, options);
-  ASSERT_TRUE(group.status().ok());
-  group.Start();
-  for (const absl::Status& status :
-       group.OnEveryRank([](int, Worker& worker) { return worker.TrainStep(Settings(0)).status(); })) {
-    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("LOAD of micro-batch 1"));
-  }
-}
-
-TEST(Worker, ANonFiniteNormSkipsTheStepEverywhere) {
-  ToyOptions toy;
-  toy.stages = 3;
-  toy.ranks = 3;
-  toy.tied = true;
-  const proto::ExecutionPlan plan = ToyPlan(toy);
-  ToyDevice device;
-  RankGroup group(plan, Options(toy, &device));
-  ASSERT_TRUE(group.status().ok());
-  group.Start();
-  group.Train(Settings(0));
-  const std::vector<float> good = group.Weights(1);
-  std::vector<float> m(good.size()), m_after(good.size());
-  const uint64_t bytes = good.size() * sizeof(float);
-  ASSERT_TRUE(group[1].ReadState(1, 0, m.data(), bytes).ok());
-  std::vector<float> bad = good;
-  bad[2] = std::numeric_limits<float>::infinity();
-  ASSERT_TRUE(group[1].WriteParameter(1, bad.data(), bytes).ok());
-  const StepResult result = group.Train(Settings(1));
-  EXPECT_TRUE(result.skipped);
-  EXPECT_FALSE(std::isfinite(result.gradient_norm));
-  EXPECT_EQ(group.Weights(1), bad);
-  ASSERT_TRUE(group[1].ReadState(1, 0, m_after.data(), bytes).ok());
-  EXPECT_EQ(m_after, m);
-  // The gradients were cleared: the next step is as if the bad one had never been.
-  ASSERT_TRUE(group[1].WriteParameter(1, good.data(), bytes).ok());
-  EXPECT_FALSE(group.Train(Settings(1)).skipped);
-  const std::vector<float> healed = group.Weights(1);
-  RankGroup other(plan, Options(toy, &device));
-  other.Start();
-  other.Train(Settings(0));
-  other.Train(Settings(1));
-  EXPECT_EQ(healed, other.Weights(1));
-}
-
 TEST(Worker, EvalGivesTheLossWhereItIsComputedAndTheScores) {
   ToyOptions toy;
   toy.stages = 2;
   toy.ranks = 2;
   const proto::ExecutionPlan plan = ToyPlan(toy);
   ToyDevice device;
-  RankGroup group(plan, Options(toy, &device));
+  RankGroup group(plan, ToyWorker(toy, &device));
   ASSERT_TRUE(group.status().ok());
   group.Start();
   std::vector<StepResult> results(2);
@@ -353,7 +189,7 @@ TEST(Worker, EvalGivesTheLossWhereItIsComputedAndTheScores) {
        })) {
     EXPECT_TRUE(status.ok()) << status;
   }
-  const ToyHistory want = ToyTraining(toy, {group.Weights(0), group.Weights(1)}, {Settings(7)});
+  const ToyHistory want = ToyTraining(toy, {group.Weights(0), group.Weights(1)}, {ToySettings(7)});
   EXPECT_EQ(results[0].loss_count, 0);
   EXPECT_DOUBLE_EQ(results[1].loss_sum, want.losses[0]);
   EXPECT_EQ(group.Weights(0), before);
@@ -377,7 +213,7 @@ TEST(Worker, ParametersAndStatesAreReadAndWritten) {
   toy.ranks = 2;
   const proto::ExecutionPlan plan = ToyPlan(toy);
   ToyDevice device;
-  RankGroup group(plan, Options(toy, &device));
+  RankGroup group(plan, ToyWorker(toy, &device));
   ASSERT_TRUE(group.status().ok());
   std::vector<float> values(toy.rows * toy.columns, 3.5f), out(values.size());
   const uint64_t bytes = values.size() * sizeof(float);
@@ -398,58 +234,16 @@ TEST(Worker, ParametersAndStatesAreReadAndWritten) {
   EXPECT_EQ(group[0].ReadGradient(0, out.data(), bytes).code(), absl::StatusCode::kFailedPrecondition);
 }
 
-// The plan forgets to load the features of micro-batch 1.
-TEST(Worker, PoisonShowsWhatIsReadBeforeItIsWritten) {
-  ToyOptions toy;
-  proto::ExecutionPlan plan = ToyPlan(toy);
-  for (proto::Instruction& instruction : *plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions()) {
-    if (instruction.kind() == proto::Instruction::LOAD) instruction.mutable_slots(0)->set_slot(0);
-  }
-  ToyDevice device;
-  for (const bool poison : {true, false}) {
-    WorkerOptions options = Options(toy, &device);
-    options.poison = poison;
-    RankGroup group(plan, options);
-    ASSERT_TRUE(group.status().ok()) << group.status();
-    group.Start();
-    const StepResult result = group.Train(Settings(0));
-    EXPECT_EQ(std::isnan(result.loss_sum), poison);
-    EXPECT_EQ(result.skipped, poison);
-  }
-}
-
-TEST(Worker, AStepWithoutLabelsLearnsNothing) {
-  ToyOptions toy;
-  const proto::ExecutionPlan plan = ToyPlan(toy);
-  ToyDevice device;
-  WorkerOptions options = Options(toy, &device);
-  options.load = [load = options.load](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
-                                       uint64_t bytes) {
-    if (input.name() != "labels") return load(input, step, micro_batch, memory, bytes);
-    for (uint64_t i = 0; i < bytes / sizeof(int64_t); ++i) static_cast<int64_t*>(memory)[i] = -100;
-    return absl::OkStatus();
-  };
-  RankGroup group(plan, options);
-  ASSERT_TRUE(group.status().ok()) << group.status();
-  group.Start();
-  const std::vector<float> before = group.Weights(0);
-  const StepResult result = group.Train(Settings(0));
-  EXPECT_TRUE(result.skipped);
-  EXPECT_EQ(result.loss_count, 0);
-  EXPECT_EQ(result.gradient_norm, 0);
-  EXPECT_EQ(group.Weights(0), before);
-}
-
 TEST(Worker, SpansCoverEveryInstruction) {
   ToyOptions toy;
   toy.stages = 2;
   toy.ranks = 2;
   const proto::ExecutionPlan plan = ToyPlan(toy);
   ToyDevice device;
-  RankGroup group(plan, Options(toy, &device));
+  RankGroup group(plan, ToyWorker(toy, &device));
   ASSERT_TRUE(group.status().ok());
   group.Start();
-  group.Train(Settings(0));
+  group.Train(ToySettings(0));
   for (int r = 0; r < 2; ++r) {
     proto::StepTrace trace;
     group[r].AppendSpans(0, &trace);
