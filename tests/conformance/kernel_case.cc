@@ -23,6 +23,7 @@ OpDesc InType(const OpDesc& desc, DType dtype) {
     const bool stays = dtype == proto::BF16 && IsReadToo(desc, i);
     if (out.outputs[i].dtype == proto::F32 && !stays) out.outputs[i].dtype = dtype;
   }
+  if (out.op == "Cast" && out.attributes.Has("to")) out.attributes.SetInt("to", out.output(0).dtype);
   return out;
 }
 
