@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -49,7 +50,8 @@ struct HeadGroups {
 
 class AttentionKernel : public Kernel {
  public:
-  AttentionKernel(AttentionShape shape, HeadGroups groups) : Kernel(groups.needs()), shape_(shape), groups_(groups) {}
+  AttentionKernel(AttentionShape shape, HeadGroups groups, bool has_lse)
+      : Kernel(groups.needs()), shape_(shape), groups_(groups), has_lse_(has_lse) {}
 
   absl::Status Run(Stream& stream, const KernelArgs& args) const override {
     const AttentionShape& s = shape_;
@@ -65,11 +67,10 @@ class AttentionKernel : public Kernel {
     return absl::OkStatus();
   }
 
-  bool has_lse_ = false;
-
  private:
   const AttentionShape shape_;
   const HeadGroups groups_;
+  const bool has_lse_;
 };
 
 class AttentionGradKernel : public Kernel {
@@ -105,10 +106,8 @@ KernelOr NewAttention(const OpDesc& desc) {
   MR_RETURN_IF_ERROR(OnlyDtype(desc, proto::F32));
   if (desc.op == "Attention") {
     const AttentionShape shape = AttentionShape::Of(desc, 0);
-    auto kernel = std::make_unique<AttentionKernel>(
-        shape, HeadGroups(shape.batch * shape.q_heads, AttentionForwardScratch(shape)));
-    kernel->has_lse_ = desc.output(1).present();
-    return kernel;
+    const HeadGroups groups(shape.batch * shape.q_heads, AttentionForwardScratch(shape));
+    return std::make_unique<AttentionKernel>(shape, groups, desc.output(1).present());
   }
   const AttentionShape shape = AttentionShape::Of(desc, 1);
   return std::make_unique<AttentionGradKernel>(

@@ -9,8 +9,8 @@
 
 namespace millrace::cpu {
 
-// Elements that one task of a memory-bound kernel works on: some microseconds, and it fits the first-level cache's
-// bigger brother.
+// Elements that one task of a memory-bound kernel works on: some microseconds, and three operands fit the second-level
+// cache.
 inline constexpr int64_t kElementsPerTask = 32768;
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
