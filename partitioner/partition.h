@@ -3,6 +3,7 @@
 #define PARTITIONER_PARTITION_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "proto/costs.pb.h"
 #include "proto/model.pb.h"
 #include "proto/plan.pb.h"
+#include "runtime/plan/action.h"
 
 namespace millrace {
 
@@ -31,6 +33,9 @@ struct PartitionOptions {
   bool with_logits = true;   // when the model names its logits
   int64_t logits_batch = 1;
   proto::CostTable costs;    // empty: analytic
+  // When set, the training program follows it, and `schedule` is not looked at: any number of stages on any of the pp
+  // ranks, BW or separate B and W. Its micro_batches must be those above.
+  std::optional<Schedule> custom_schedule;
   // Called after each pass with its name and its printed result, when set: for --dump=after:PASS.
   std::function<void(absl::string_view pass, const std::string& text)> dump;
 };

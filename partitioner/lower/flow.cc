@@ -1,0 +1,211 @@
+#include "partitioner/lower/flow.h"
+
+#include <algorithm>
+#include <map>
+
+namespace millrace {
+namespace {
+
+// A node phase on a stage.
+using Use = std::pair<int, proto::Phase>;
+
+void SortUnique(std::vector<int>* list) {
+  std::sort(list->begin(), list->end());
+  list->erase(std::unique(list->begin(), list->end()), list->end());
+}
+
+class FlowMaker {
+ public:
+  FlowMaker(const ProgramSource& source, double instruction_seconds)
+      : source_(source), graph_(source.staged.graph), instruction_seconds_(instruction_seconds) {
+    flow_.source = &source;
+  }
+
+  Flow Make() {
+    MakeRuns();
+    FindUses();
+    for (int v = 0; v < static_cast<int>(graph_.values.size()); ++v) {
+      const GraphValue& value = graph_.values[v];
+      if (uses_[v].empty() || v == source_.staged.loss_sum || v == source_.staged.loss_count) continue;
+      if (value.kind == GraphValue::Kind::kInput) Load(v);
+      if (value.kind == GraphValue::Kind::kActivation) Keep(v);
+    }
+    for (PhaseRun& run : flow_.runs) {
+      SortUnique(&run.reads);
+      SortUnique(&run.writes);
+    }
+    return std::move(flow_);
+  }
+
+ private:
+  void MakeRuns() {
+    flow_.run_of.resize(source_.schedule.stages);
+    for (auto& phases : flow_.run_of) phases.fill(-1);
+    for (const std::vector<Action>& rank : source_.schedule.ranks) {
+      for (const Action& action : rank) flow_.run_of[action.stage][action.phase] = 0;
+    }
+    for (int s = 0; s < source_.schedule.stages; ++s) {
+      for (proto::Phase phase : {proto::F, proto::B, proto::W, proto::BW}) {
+        if (flow_.run_of[s][phase] < 0) continue;
+        flow_.run_of[s][phase] = static_cast<int>(flow_.runs.size());
+        PhaseRun& run = flow_.runs.emplace_back();
+        run.stage = s;
+        run.phase = phase;
+        run.seconds = instruction_seconds_;
+      }
+    }
+    for (int n = 0; n < static_cast<int>(graph_.nodes.size()); ++n) {
+      if (IsView(graph_, graph_.nodes[n])) continue;
+      const int stage = source_.staged.stage_of_node[n];
+      for (int r : RunsOf({stage, graph_.nodes[n].phase})) {
+        flow_.runs[r].nodes.push_back(n);
+        flow_.runs[r].seconds += source_.costs[n].seconds[flow_.RankOf(stage)];
+      }
+    }
+  }
+
+  void FindUses() {
+    uses_.resize(graph_.values.size());
+    made_.assign(graph_.values.size(), {-1, proto::F});
+    for (int n = 0; n < static_cast<int>(graph_.nodes.size()); ++n) {
+      const GraphNode& node = graph_.nodes[n];
+      if (IsView(graph_, node)) continue;
+      const Use use = {source_.staged.stage_of_node[n], node.phase};
+      for (int v : node.inputs) {
+        if (v >= 0) uses_[graph_.Root(v)].push_back(use);
+      }
+      for (int v : node.outputs) {
+        if (v >= 0) made_[graph_.Root(v)] = use;
+      }
+    }
+    if (graph_.logits >= 0) {
+      const int root = graph_.Root(graph_.logits);
+      uses_[root].push_back(made_[root]);
+    }
+    for (std::vector<Use>& uses : uses_) {
+      std::sort(uses.begin(), uses.end());
+      uses.erase(std::unique(uses.begin(), uses.end()), uses.end());
+    }
+  }
+
+  // The runs in which nodes of that phase of the stage are executed.
+  std::vector<int> RunsOf(const Use& use) const {
+    std::vector<int> runs;
+    const auto& of = flow_.run_of[use.first];
+    if (of[use.second] >= 0) runs.push_back(of[use.second]);
+    if ((use.second == proto::B || use.second == proto::W) && of[proto::BW] >= 0) runs.push_back(of[proto::BW]);
+    return runs;
+  }
+
+  // Are both always executed by the same RUN?
+  bool SameRun(const Use& a, const Use& b) const {
+    if (a == b) return true;
+    if (a.first != b.first || a.second == proto::F || b.second == proto::F) return false;
+    const auto& of = flow_.run_of[a.first];
+    return of[proto::B] < 0 && of[proto::W] < 0;
+  }
+
+  int AddResident(int value, int stage, proto::Life life) {
+    Resident& resident = flow_.residents.emplace_back();
+    resident.value = value;
+    resident.rank = flow_.RankOf(stage);
+    resident.stage = stage;
+    resident.life = life;
+    return static_cast<int>(flow_.residents.size()) - 1;
+  }
+
+  void AddReader(int resident, const Use& use) {
+    flow_.resident_at[{use.first, flow_.residents[resident].value}] = resident;
+    for (int r : RunsOf(use)) {
+      flow_.residents[resident].readers.push_back(r);
+      flow_.runs[r].reads.push_back(resident);
+    }
+  }
+
+  // Inputs are loaded by every stage that reads them.
+  void Load(int v) {
+    std::map<int, int> by_stage;
+    for (const Use& use : uses_[v]) {
+      const auto [found, is_new] = by_stage.emplace(use.first, -1);
+      if (is_new) found->second = AddResident(v, use.first, proto::LOADED);
+      AddReader(found->second, use);
+    }
+  }
+
+  void Keep(int v) {
+    const Use made = made_[v];
+    const bool output = graph_.logits >= 0 && graph_.Root(graph_.logits) == v;
+    if (!output && std::all_of(uses_[v].begin(), uses_[v].end(), [&](const Use& u) { return SameRun(made, u); })) return;
+    const int home = AddResident(v, made.first, output ? proto::OUTPUT : LifeOf(v));
+    flow_.resident_at[{made.first, v}] = home;
+    for (int r : RunsOf(made)) {
+      flow_.residents[home].writers.push_back(r);
+      flow_.runs[r].writes.push_back(home);
+    }
+    std::map<int, std::vector<Use>> by_rank;
+    for (const Use& use : uses_[v]) by_rank[flow_.RankOf(use.first)].push_back(use);
+    for (const auto& [rank, uses] : by_rank) {
+      if (rank != flow_.residents[home].rank) {
+        Receive(v, home, uses);
+        continue;
+      }
+      for (const Use& use : uses) {
+        if (use != made) AddReader(home, use);
+      }
+      Alias(home, made.first, uses);
+    }
+  }
+
+  void Receive(int v, int home, const std::vector<Use>& uses) {
+    const int from = flow_.residents[home].stage;
+    // Activations are first needed by the earliest stage, gradients by the latest.
+    const bool backward = made_[v].second != proto::F || uses.back().first < from;
+    const int to = backward ? uses.back().first : uses.front().first;
+    const int received = AddResident(v, to, proto::RECEIVED);
+    for (const Use& use : uses) AddReader(received, use);
+    Alias(received, to, uses);
+    for (int r : flow_.residents[home].writers) flow_.runs[r].transfers.push_back(flow_.transfers.size());
+    flow_.transfers.push_back({home, received, from, to, backward, static_cast<uint64_t>(graph_.values[v].spec.bytes())});
+  }
+
+  void Alias(int resident, int from, const std::vector<Use>& uses) {
+    int last = -1;
+    for (const Use& use : uses) {
+      if (use.first == from || use.first == last) continue;
+      last = use.first;
+      flow_.aliases.push_back({resident, from, last, last < from});
+    }
+  }
+
+  // A stash when the same stage reads it later; what only others read is on its way.
+  proto::Life LifeOf(int v) const {
+    const Use made = made_[v];
+    proto::Life life = proto::SENT;
+    for (const Use& use : uses_[v]) {
+      if (use.first != made.first || SameRun(made, use)) continue;
+      const bool last_in_w = use.second == proto::W && flow_.run_of[use.first][proto::W] >= 0;
+      life = made.second == proto::B ? proto::STASH_BW : last_in_w ? proto::STASH_FW : proto::STASH_FB;
+    }
+    return life;
+  }
+
+  const ProgramSource& source_;
+  const Graph& graph_;
+  const double instruction_seconds_;
+  Flow flow_;
+  std::vector<std::vector<Use>> uses_;  // by root: stages and phases of the calls that read it
+  std::vector<Use> made_;               // by root
+};
+
+}  // namespace
+
+int Flow::ResidentAt(int stage, int root) const {
+  const auto found = resident_at.find({stage, root});
+  return found == resident_at.end() ? -1 : found->second;
+}
+
+Flow FlowOf(const ProgramSource& source, double instruction_seconds) {
+  return FlowMaker(source, instruction_seconds).Make();
+}
+
+}  // namespace millrace

@@ -1,0 +1,92 @@
+#include "partitioner/lower/lower.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "partitioner/lower/lower_program.h"
+#include "partitioner/lower/persistent.h"
+#include "proto/status_macros.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/simulate.h"
+
+namespace millrace {
+namespace {
+
+absl::Status CheckMemory(const proto::Rank& rank, uint64_t persistent, uint64_t transient) {
+  if (rank.memory_limit() == 0 || rank.arena_bytes() <= rank.memory_limit()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "rank ", rank.rank(), " needs ", rank.arena_bytes(), " bytes on device '", rank.device(), "', ",
+      rank.arena_bytes() - rank.memory_limit(), " more than its ", rank.memory_limit(), ": ", persistent,
+      " for parameters, gradients and optimizer state, ", transient,
+      " for activations in flight and scratch; use more stages (pp), smaller micro-batches or another schedule"));
+}
+
+}  // namespace
+
+absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Cluster& cluster, const CostModel& costs,
+                   const std::string& optimizer, proto::ExecutionPlan* plan) {
+  const Persistent persistent = PlanPersistent(programs, optimizer);
+  const size_t ranks = persistent.ranks.size();
+  for (const proto::PlannedParameter& parameter : persistent.parameters) *plan->add_parameters() = parameter;
+  for (const proto::Bucket& bucket : persistent.buckets) *plan->add_buckets() = bucket;
+  std::vector<uint64_t> transient(ranks, 0);
+  for (const ProgramSource& source : programs) {
+    MR_ASSIGN_OR_RETURN(LoweredProgram lowered, LowerProgram(source, persistent, costs));
+    for (size_t r = 0; r < ranks; ++r) transient[r] = std::max(transient[r], lowered.transient_bytes[r]);
+    *plan->add_programs() = std::move(lowered.program);
+  }
+  for (size_t r = 0; r < ranks; ++r) {
+    const proto::ClusterDevice& device = cluster.devices(static_cast<int>(r));
+    proto::Rank& rank = *plan->add_ranks();
+    rank.set_rank(static_cast<uint32_t>(r));
+    rank.set_pipeline(static_cast<uint32_t>(r));
+    rank.set_device(device.name());
+    rank.set_memory_limit(device.memory_bytes());
+    rank.set_arena_bytes(persistent.ranks[r].bytes + transient[r]);
+    for (const proto::Region& region : persistent.ranks[r].regions) *rank.add_regions() = region;
+    proto::Region& region = *rank.add_regions();
+    region.set_name("transient");
+    region.set_life(proto::SCRATCH);
+    region.set_offset(persistent.ranks[r].bytes);
+    region.set_bytes(transient[r]);
+    MR_RETURN_IF_ERROR(CheckMemory(rank, persistent.ranks[r].bytes, transient[r]));
+  }
+  for (proto::Program& program : *plan->mutable_programs()) {
+    MR_ASSIGN_OR_RETURN(const Simulation simulation, Simulate(*plan, program.name()));
+    program.set_predicted_seconds(simulation.seconds);
+    program.set_predicted_bubble(simulation.bubble_rate);
+  }
+  return absl::OkStatus();
+}
+
+std::string LowerText(const proto::ExecutionPlan& plan) {
+  std::string text;
+  for (const proto::Rank& rank : plan.ranks()) {
+    absl::StrAppendFormat(&text, "rank %d on %s: arena %d bytes\n", rank.rank(), rank.device(), rank.arena_bytes());
+    for (const proto::Region& region : rank.regions()) {
+      absl::StrAppendFormat(&text, "  %-12s %14d at %d\n", region.name(), region.bytes(), region.offset());
+    }
+  }
+  for (const proto::Program& program : plan.programs()) {
+    absl::StrAppendFormat(&text, "program %s: %d x %d samples, predicted %.6f s, bubble %.3f\n", program.name(),
+                          program.micro_batches(), program.micro_batch_size(), program.predicted_seconds(),
+                          program.predicted_bubble());
+    for (const proto::Edge& edge : program.edges()) {
+      absl::StrAppendFormat(&text, "  edge %s: stage %d to %d, %d bytes\n", edge.name(), edge.from_stage(),
+                            edge.to_stage(), edge.bytes());
+    }
+    for (const proto::RankProgram& rank : program.ranks()) {
+      absl::StrAppendFormat(&text, "  rank %d: at most %d bytes alive\n", rank.rank(), rank.largest_live_bytes());
+      for (const proto::Pool& pool : rank.pools()) {
+        absl::StrAppendFormat(&text, "    pool %s: %d slots of %d bytes\n", pool.name(), pool.slots(), pool.stride());
+      }
+      for (int i = 0; i < rank.instructions_size(); ++i) {
+        absl::StrAppendFormat(&text, "    %4d  %s\n", i, Describe(program, rank.instructions(i)));
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace millrace

@@ -1,0 +1,28 @@
+// The last pass: stages and schedules become instruction lists, values addresses.
+#ifndef PARTITIONER_LOWER_LOWER_H_
+#define PARTITIONER_LOWER_LOWER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "partitioner/cost/cost_model.h"
+#include "partitioner/lower/program_source.h"
+#include "proto/cluster.pb.h"
+#include "proto/plan.pb.h"
+
+namespace millrace {
+
+// Sets ranks, parameters, buckets and programs of `plan`, predictions included. The first program is the training one;
+// all have the same rank_of_stage. Rank r runs on device r of the cluster.
+// INVALID_ARGUMENT when a schedule deadlocks; RESOURCE_EXHAUSTED says which rank's arena exceeds its device and by how
+// many bytes.
+absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Cluster& cluster, const CostModel& costs,
+                   const std::string& optimizer, proto::ExecutionPlan* plan);
+
+// What a plan comes to: memory of each rank, programs, edges. For --dump.
+std::string LowerText(const proto::ExecutionPlan& plan);
+
+}  // namespace millrace
+
+#endif  // PARTITIONER_LOWER_LOWER_H_

@@ -1,0 +1,41 @@
+// What outlives every program: weights, one accumulator per place of use, optimizer state, packed weights, metrics,
+// staging; and the buckets that step them.
+#ifndef PARTITIONER_LOWER_PERSISTENT_H_
+#define PARTITIONER_LOWER_PERSISTENT_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "partitioner/lower/program_source.h"
+#include "proto/plan.pb.h"
+
+namespace millrace {
+
+// Packings of one rank that are the same bytes: of the same weights with the same key.
+std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNeeds& needs);
+
+struct Persistent {
+  struct RankMemory {
+    std::map<int, uint64_t> weights;             // parameter -> offset
+    std::map<std::string, uint64_t> packed;      // PackingOf -> offset
+    std::map<int, uint64_t> accumulators;        // value of the training graph -> offset
+    uint64_t loss_sum = 0, loss_count = 0;       // offsets of the metrics
+    std::vector<proto::Region> regions;          // in order; the transient region comes after them
+    uint64_t bytes = 0;                          // of all regions
+  };
+  std::vector<RankMemory> ranks;
+  std::vector<proto::PlannedParameter> parameters;
+  std::vector<proto::Bucket> buckets;
+};
+
+// The first program is the training one. A parameter stands on every rank that any program reads it on (on rank 0 when
+// none does), the owner first: the rank of its first use in graph order. Buckets: one per rank for all parameters that
+// stand only there, one per parameter that stands on several. `optimizer`: "adamw" or "sgd".
+Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer);
+
+}  // namespace millrace
+
+#endif  // PARTITIONER_LOWER_PERSISTENT_H_

@@ -1,0 +1,53 @@
+// Pools of one program: residents that live and die together share one, and each micro-batch in flight has a slot of it.
+#ifndef PARTITIONER_LOWER_POOLS_H_
+#define PARTITIONER_LOWER_POOLS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "partitioner/lower/comm_order.h"
+#include "partitioner/lower/flow.h"
+
+namespace millrace {
+
+inline constexpr uint64_t kArenaAlignment = 256;
+inline uint64_t RoundToAlignment(uint64_t bytes) {
+  return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+}
+
+// The stay of one micro-batch in a slot: the instructions of the rank's list that first write and last touch it.
+struct Stay {
+  int begin = -1, end = -1;
+  int slot = -1;
+};
+
+struct PlannedPool {
+  proto::Life life = proto::LIFE_UNSPECIFIED;
+  std::string name;
+  int rank = 0;
+  int stage = 0;
+  int index = 0;               // among the pools of the rank
+  std::vector<int> residents;  // side by side in this order
+  uint64_t stride = 0;
+  int slots = 0;
+  std::vector<Stay> stays;  // by micro-batch; never written: begin = -1
+};
+
+struct Pools {
+  std::vector<PlannedPool> pools;
+  std::vector<std::vector<int>> of_rank;    // pools, by PlannedPool.index
+  std::vector<int> pool_of;                 // by resident
+  std::vector<uint64_t> offset_in_slot;     // by resident
+  std::vector<std::vector<int>> of_run;     // by run: pools it touches, ascending
+  std::vector<std::vector<int>> loads_of;   // by stage: pools that its LOAD fills
+  std::vector<std::vector<int>> writes_of;  // by run: pools it writes
+};
+
+// Groups residents by life, maker and readers, then gives every pool as many slots as `lists` (one per rank) needs, by
+// greedy colouring of the stays in the order they begin. OUTPUT pools are alive to the end of the list.
+Pools PlanPools(const Flow& flow, const std::vector<std::vector<Step>>& lists);
+
+}  // namespace millrace
+
+#endif  // PARTITIONER_LOWER_POOLS_H_

@@ -1,0 +1,91 @@
+#include "partitioner/options.h"
+
+#include <cmath>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "partitioner/schedule/check_schedule.h"
+#include "partitioner/schedule/gpipe.h"
+#include "partitioner/schedule/one_f_one_b.h"
+#include "proto/status_macros.h"
+
+namespace millrace {
+namespace {
+
+constexpr int64_t kMostRanks = 4096;
+constexpr int64_t kMostMicroBatches = 1 << 16;
+constexpr int64_t kMostSamples = 1 << 24;
+constexpr int64_t kMostRuns = 1 << 22;  // stages times micro-batches
+
+absl::Status Bad(absl::string_view option, absl::string_view value, absl::string_view must) {
+  return absl::InvalidArgumentError(absl::StrCat("option ", option, " = ", value, ": must be ", must));
+}
+
+absl::Status CheckRange(absl::string_view option, int64_t value, int64_t most) {
+  if (value >= 1 && value <= most) return absl::OkStatus();
+  return Bad(option, absl::StrCat(value), absl::StrCat("1 to ", most));
+}
+
+absl::Status CheckCluster(const PartitionOptions& options) {
+  const auto& devices = options.cluster.devices();
+  if (devices.size() < options.pp) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("pp = ", options.pp, " needs as many devices; the cluster has ", devices.size()));
+  }
+  absl::flat_hash_set<std::string> names;
+  for (int d = 0; d < options.pp; ++d) {
+    if (!names.insert(devices[d].name()).second) {
+      return absl::InvalidArgumentError(absl::StrCat("the cluster has two devices named '", devices[d].name(), "'"));
+    }
+    if (devices[d].kind() != devices[0].kind()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the cluster has devices of kinds '", devices[0].kind(), "' and '", devices[d].kind(),
+          "'; a pipeline runs on devices of one kind"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCustom(const PartitionOptions& options) {
+  const Schedule& schedule = *options.custom_schedule;
+  MR_RETURN_IF_ERROR(CheckTrainSchedule(schedule));
+  if (static_cast<int>(schedule.ranks.size()) != options.pp || schedule.micro_batches != options.micro_batches) {
+    return absl::InvalidArgumentError(absl::StrCat("the schedule is for ", schedule.ranks.size(), " ranks and ",
+                                                   schedule.micro_batches, " micro-batches; the options say pp = ",
+                                                   options.pp, " and ", options.micro_batches));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckOptions(const PartitionOptions& options) {
+  MR_RETURN_IF_ERROR(CheckRange("pp", options.pp, kMostRanks));
+  MR_RETURN_IF_ERROR(CheckRange("micro-batch", options.micro_batch, kMostSamples));
+  MR_RETURN_IF_ERROR(CheckRange("micro-batches", options.micro_batches, kMostMicroBatches));
+  MR_RETURN_IF_ERROR(CheckRange("logits-batch", options.logits_batch, kMostSamples));
+  MR_RETURN_IF_ERROR(CheckRange("pp times micro-batches", options.pp * options.micro_batches, kMostRuns));
+  if (options.optimizer != "adamw" && options.optimizer != "sgd") {
+    return Bad("optimizer", options.optimizer, "adamw or sgd");
+  }
+  if (options.cut != "balanced" && options.cut != "even" && options.cut != "by-hand") {
+    return Bad("cut", options.cut, "balanced, even or by-hand");
+  }
+  if (options.cut != "by-hand" && !options.cut_after.empty()) {
+    return Bad("cut", options.cut, "by-hand where stages are named by their last nodes");
+  }
+  MR_RETURN_IF_ERROR(CheckCluster(options));
+  if (options.custom_schedule.has_value()) return CheckCustom(options);
+  if (options.schedule != "gpipe" && options.schedule != "1f1b") {
+    return Bad("schedule", options.schedule, "gpipe or 1f1b");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options) {
+  const int micro_batches = static_cast<int>(options.micro_batches);
+  if (options.custom_schedule.has_value()) return *options.custom_schedule;
+  return options.schedule == "gpipe" ? GPipe(options.pp, micro_batches) : OneFOneB(options.pp, micro_batches);
+}
+
+}  // namespace millrace

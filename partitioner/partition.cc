@@ -1,0 +1,165 @@
+#include "partitioner/partition.h"
+
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "partitioner/autodiff/differentiate.h"
+#include "partitioner/cost/cost_model.h"
+#include "partitioner/cost/graph_costs.h"
+#include "partitioner/cut/balanced.h"
+#include "partitioner/cut/by_hand.h"
+#include "partitioner/cut/cut.h"
+#include "partitioner/cut/even.h"
+#include "partitioner/graph/build_graph.h"
+#include "partitioner/lower/lower.h"
+#include "partitioner/lower/program_source.h"
+#include "partitioner/options.h"
+#include "partitioner/rewrite/rewrite.h"
+#include "partitioner/schedule/forward_only.h"
+#include "proto/status_macros.h"
+#include "runtime/plan/plan.h"
+
+namespace millrace {
+namespace {
+
+constexpr uint64_t kNormBlockElements = 65536;
+
+class Partitioner {
+ public:
+  Partitioner(const proto::Model& model, const PartitionOptions& options, const KernelNeedsFn& needs)
+      : model_(model), options_(options), ask_(needs), costs_(options.cluster, options.costs) {}
+
+  absl::StatusOr<proto::ExecutionPlan> Run() {
+    MR_ASSIGN_OR_RETURN(const Graph checked, BuildGraph(model_, options_.micro_batch));
+    Dump("check", [&] { return checked.ToString(); });
+    MR_ASSIGN_OR_RETURN(const Graph rewritten, Rewrite(checked, Mode::kTrain));
+    Dump("rewrite", [&] { return rewritten.ToString(); });
+    MR_ASSIGN_OR_RETURN(Graph graph, Differentiate(rewritten));
+    Dump("differentiate", [&] { return graph.ToString(); });
+    MR_ASSIGN_OR_RETURN(Schedule schedule, ScheduleOf(options_));
+    MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, schedule));
+    Dump("schedule", [&] { return schedule.ToCsv(); });
+
+    ProgramSource train = {.name = "train", .staged = StageGraph(std::move(graph), std::move(stages)),
+                           .schedule = std::move(schedule), .micro_batch_size = options_.micro_batch, .trains = true};
+    MR_RETURN_IF_ERROR(Price(&train));
+    programs_.push_back(std::move(train));
+    if (options_.with_eval) {
+      MR_ASSIGN_OR_RETURN(Graph eval, Rewrite(checked, Mode::kEval));
+      MR_RETURN_IF_ERROR(AddForward("eval", std::move(eval), options_.micro_batches));
+    }
+    if (options_.with_logits && checked.logits >= 0) MR_RETURN_IF_ERROR(AddLogits());
+    return Assemble(checked);
+  }
+
+ private:
+  template <typename F>
+  void Dump(absl::string_view pass, F&& text) const {
+    if (options_.dump) options_.dump(pass, text());
+  }
+
+  absl::StatusOr<std::vector<int>> CutGraph(const Graph& graph, const Schedule& schedule) {
+    const std::vector<NodeCost> costs = CostsOf(graph, costs_, options_.pp);
+    Dump("cost", [&] { return CostsText(graph, costs); });
+    const Chain chain = Linearise(graph, costs);
+    const auto link = [this](uint64_t bytes) { return options_.pp < 2 ? 0 : costs_.TransferSeconds(bytes, 0, 1); };
+    absl::StatusOr<Cut> cut = options_.cut == "even"      ? EvenCut(chain, schedule.stages)
+                              : options_.cut == "by-hand" ? CutByHand(graph, chain, schedule.stages, options_.cut_after)
+                                                          : BalancedCut(chain, schedule.rank_of_stage, link);
+    MR_RETURN_IF_ERROR(cut.status());
+    Dump("cut", [&] { return CutText(chain, *cut, schedule.rank_of_stage); });
+    return StagesOfNodes(chain, *cut);
+  }
+
+  // Fills costs and needs of every node.
+  absl::Status Price(ProgramSource* source) {
+    const Graph& graph = source->staged.graph;
+    source->costs = CostsOf(graph, costs_, options_.pp);
+    source->needs.resize(graph.nodes.size());
+    for (size_t n = 0; n < graph.nodes.size(); ++n) {
+      if (source->costs[n].key.empty()) continue;
+      const auto [known, is_new] = needs_.try_emplace(source->costs[n].key);
+      if (is_new) {
+        absl::StatusOr<KernelNeeds> needs = ask_(graph.Desc(graph.nodes[n]));
+        if (!needs.ok()) {
+          return absl::Status(needs.status().code(), absl::StrCat("node '", graph.nodes[n].name, "' of program ",
+                                                                  source->name, ": ", needs.status().message()));
+        }
+        known->second = *std::move(needs);
+      }
+      source->needs[n] = known->second;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddForward(const std::string& name, Graph graph, int64_t micro_batches) {
+    const Schedule& train = programs_[0].schedule;
+    ProgramSource source;
+    source.name = name;
+    source.micro_batch_size = graph.micro_batch_size;
+    source.staged = StageLike(programs_[0].staged, std::move(graph));
+    source.schedule =
+        ForwardOnly(train.rank_of_stage, static_cast<int>(train.ranks.size()), static_cast<int>(micro_batches));
+    MR_RETURN_IF_ERROR(Price(&source));
+    programs_.push_back(std::move(source));
+    return absl::OkStatus();
+  }
+
+  absl::Status AddLogits() {
+    MR_ASSIGN_OR_RETURN(const Graph checked, BuildGraph(model_, options_.logits_batch));
+    MR_ASSIGN_OR_RETURN(Graph logits, Rewrite(checked, Mode::kLogits));
+    if (logits.values[logits.Root(logits.logits)].kind != GraphValue::Kind::kActivation) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model.logits: '", model_.logits(), "' is an input or a parameter; name the result of a node"));
+    }
+    return AddForward("logits", std::move(logits), 1);
+  }
+
+  absl::StatusOr<proto::ExecutionPlan> Assemble(const Graph& checked) {
+    proto::ExecutionPlan plan;
+    plan.set_schema_version(1);
+    plan.set_model_name(model_.name());
+    plan.set_model_hash(checked.model_hash);
+    plan.set_pp(options_.pp);
+    plan.set_dp(1);
+    plan.set_optimizer(options_.optimizer);
+    plan.set_sum_order(proto::MICRO_BATCHES_FIRST);
+    plan.set_device_kind(options_.cluster.devices(0).kind());
+    plan.set_cut(options_.cut == "by-hand" ? "by hand" : options_.cut);
+    for (const proto::Input& input : checked.model_inputs) *plan.add_inputs() = input;
+    plan.set_peak_flops_per_second(options_.cluster.devices(0).flops_per_second());
+    plan.set_created_by("millrace 0.1.0");
+    plan.set_norm_block_elements(kNormBlockElements);
+    MR_RETURN_IF_ERROR(Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan));
+    for (proto::Program& program : *plan.mutable_programs()) {
+      program.set_schedule(program.name() != "train"            ? "forward"
+                           : options_.custom_schedule.has_value() ? "custom"
+                                                                  : options_.schedule);
+    }
+    Dump("lower", [&] { return LowerText(plan); });
+    SealPlan(&plan);
+    return plan;
+  }
+
+  const proto::Model& model_;
+  const PartitionOptions& options_;
+  const KernelNeedsFn& ask_;
+  const CostModel costs_;
+  absl::flat_hash_map<std::string, KernelNeeds> needs_;  // by OpDesc::Key()
+  std::vector<ProgramSource> programs_;
+};
+
+}  // namespace
+
+std::vector<std::string> PassNames() {
+  return {"check", "rewrite", "differentiate", "cost", "cut", "schedule", "lower"};
+}
+
+absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,
+                                               const KernelNeedsFn& needs) {
+  MR_RETURN_IF_ERROR(CheckOptions(options));
+  return Partitioner(model, options, needs).Run();
+}
+
+}  // namespace millrace
