@@ -36,7 +36,7 @@ absl::Status WriteRankFile(const std::string& folder, int rank, const ParameterS
   for (int i = 0; i < store.tensors().size(); ++i) {
     if (store.rank(i) != rank) continue;
     const NamedTensor& tensor = store.tensors()[i];
-    MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(tensor.type));
+    MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(tensor.type));
     memory.resize(bytes);
     MR_RETURN_IF_ERROR(store.Read(i, memory.data(), bytes));
     TensorPiece* piece = manifest->add_pieces();
@@ -127,7 +127,7 @@ absl::Status CheckFits(const CheckpointManifest& manifest, const std::string& fo
 
 absl::Status RestoreTensor(const CheckpointManifest& manifest, const std::string& folder, int index,
                            const std::vector<const TensorPiece*>& pieces, ParameterStore* store) {
-  MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(store->tensors()[index].type));
+  MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(store->tensors()[index].type));
   std::vector<char> memory(bytes);
   for (const TensorPiece* piece : pieces) {
     const std::string path = absl::StrCat(folder, "/", piece->file());

@@ -28,7 +28,7 @@ bool IsPlainName(absl::string_view name) {
 }
 
 absl::Status CheckPiece(const TensorPiece& piece) {
-  MR_ASSIGN_OR_RETURN(const uint64_t tensor_bytes, BytesOf(piece.type()));
+  MR_ASSIGN_OR_RETURN(const uint64_t tensor_bytes, TensorBytes(piece.type()));
   const uint64_t size = SizeOf(piece.type().dtype());
   if (piece.begin() > piece.end() || piece.end() > tensor_bytes / size ||
       piece.bytes() != (piece.end() - piece.begin()) * size) {
@@ -76,7 +76,7 @@ absl::Status CheckTensorsAreTiled(const CheckpointManifest& manifest) {
       }
       end = piece->end();
     }
-    MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(pieces[0]->type()));
+    MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(pieces[0]->type()));
     if (end != bytes / SizeOf(pieces[0]->type().dtype())) {
       return Bad(absl::StrCat("the pieces of tensor ", name, " hold ", end, " elements, which is not all of it"));
     }

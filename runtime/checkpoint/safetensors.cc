@@ -68,7 +68,7 @@ absl::StatusOr<std::string> HeaderText(const std::vector<NamedTensor>& tensors, 
   uint64_t offset = 0;
   for (int i : order) {
     const proto::TensorType& type = tensors[i].type;
-    absl::StatusOr<uint64_t> bytes = BytesOf(type);
+    absl::StatusOr<uint64_t> bytes = TensorBytes(type);
     if (!bytes.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", tensors[i].name, ": ", bytes.status().message()));
     }
@@ -97,7 +97,7 @@ absl::Status WriteSafetensors(const std::string& path, const TensorSource& sourc
   std::vector<char> memory;
   for (int i : order) {
     MR_RETURN_IF_ERROR(status);
-    memory.resize(*BytesOf(tensors[i].type));
+    memory.resize(*TensorBytes(tensors[i].type));
     MR_RETURN_IF_ERROR(source.Read(i, memory.data(), memory.size()));
     status = file.Append(memory.data(), memory.size());
   }
@@ -138,7 +138,7 @@ absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(absl::str
 }
 
 absl::Status SafetensorsFile::Read(int tensor, void* memory, uint64_t bytes) const {
-  MR_ASSIGN_OR_RETURN(const uint64_t expected, BytesOf(header_.tensors[tensor].type));
+  MR_ASSIGN_OR_RETURN(const uint64_t expected, TensorBytes(header_.tensors[tensor].type));
   if (bytes != expected) {
     return absl::InvalidArgumentError(absl::StrCat(file_.path(), ": tensor ", header_.tensors[tensor].name, " has ",
                                                    expected, " bytes, not ", bytes));

@@ -148,7 +148,7 @@ absl::StatusOr<NamedTensor> CheckEntry(const Entry& entry) {
     }
     tensor.type.add_dims(dim);
   }
-  MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(tensor.type));
+  MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(tensor.type));
   const std::vector<uint64_t>& range = *entry.data_offsets;
   if (range.size() != 2 || range[0] > range[1] || range[1] - range[0] != bytes) {
     return absl::InvalidArgumentError(absl::StrCat("data_offsets do not hold the ", bytes, " bytes of its shape"));

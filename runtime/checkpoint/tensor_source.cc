@@ -5,7 +5,7 @@
 
 namespace millrace {
 
-absl::StatusOr<uint64_t> BytesOf(const proto::TensorType& type) {
+absl::StatusOr<uint64_t> TensorBytes(const proto::TensorType& type) {
   uint64_t bytes = proto::DataType_IsValid(type.dtype()) ? SizeOf(type.dtype()) : 0;
   if (bytes == 0) return absl::InvalidArgumentError(absl::StrCat("element type ", type.dtype(), " is not known"));
   for (int64_t dim : type.dims()) {

@@ -18,7 +18,7 @@ struct NamedTensor {
 };
 
 // Bytes of a tensor; INVALID_ARGUMENT for an unknown element type, a negative size or a product that overflows.
-absl::StatusOr<uint64_t> BytesOf(const proto::TensorType& type);
+absl::StatusOr<uint64_t> TensorBytes(const proto::TensorType& type);
 
 // Names are unique. One thread at a time.
 class TensorSource {

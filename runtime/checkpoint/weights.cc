@@ -18,7 +18,7 @@ absl::StatusOr<std::string> WeightsDigest(const TensorSource& weights) {
   Sha256 sha256;
   std::vector<char> memory;
   for (int tensor : order) {
-    MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(tensors[tensor].type));
+    MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(tensors[tensor].type));
     memory.resize(bytes);
     MR_RETURN_IF_ERROR(weights.Read(tensor, memory.data(), bytes));
     sha256.Update(memory.data(), bytes);

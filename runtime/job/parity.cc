@@ -68,7 +68,7 @@ absl::Status RecordTensors(const proto::ExecutionPlan& plan, int step, bool weig
     const proto::PlannedParameter& parameter = plan.parameters(i);
     if (parameter.constant() || parameter.places_size() == 0) continue;
     const Worker& worker = ranks->worker(parameter.places(0).rank());
-    MR_ASSIGN_OR_RETURN(const uint64_t bytes, BytesOf(parameter.type()));
+    MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(parameter.type()));
     if (parameter.trainable()) {
       Recorded gradient{proto::F32, std::vector<char>(bytes / SizeOf(parameter.type().dtype()) * sizeof(float))};
       // The reference backend keeps accumulators in F64 when everything is.

@@ -70,6 +70,7 @@ absl::StatusOr<RunResults> Train(const proto::ExecutionPlan& plan, const proto::
 TEST(EndToEnd, LearnsSpeaksAndResumesBitForBit) {
   const std::string folder = FreshFolder();
   const proto::ExecutionPlan one = Plan(1), two = Plan(2);
+  ASSERT_GT(one.ranks_size() * two.ranks_size(), 0);
   EXPECT_EQ(VocabularyOf(two), 256);
   EXPECT_GT(FlopsOf(two.programs(0)), 0);
   const auto whole = Train(one, Config(folder, "one"));

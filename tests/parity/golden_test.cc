@@ -32,7 +32,7 @@ struct Golden {
   std::vector<T> Read(const std::string& name) const {
     const int tensor = file->Find(name);
     EXPECT_GE(tensor, 0) << name;
-    uint64_t bytes = BytesOf(file->tensors()[tensor].type).value();
+    uint64_t bytes = TensorBytes(file->tensors()[tensor].type).value();
     std::vector<T> values(bytes / sizeof(T));
     EXPECT_TRUE(file->Read(tensor, values.data(), bytes).ok());
     return values;

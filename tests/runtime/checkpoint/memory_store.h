@@ -16,7 +16,7 @@ class MemoryStore : public ParameterStore {
     NamedTensor tensor{name, {}};
     tensor.type.set_dtype(dtype);
     for (int64_t dim : dims) tensor.type.add_dims(dim);
-    std::string bytes(*BytesOf(tensor.type), '\0');
+    std::string bytes(*TensorBytes(tensor.type), '\0');
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>((i * 37 + seed * 101) % 251);
     tensors_.push_back(tensor);
     ranks_.push_back(rank);
