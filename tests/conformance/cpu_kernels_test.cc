@@ -4,4 +4,5 @@
 namespace millrace {
 INSTANTIATE_TEST_SUITE_P(Cpu, KernelConformance, EveryKernelCase({"cpu", OpenCpu}), KernelTestName);
 INSTANTIATE_TEST_SUITE_P(Cpu, BFloat16Conformance, EveryBFloat16Case({"cpu", OpenCpu}), KernelTestName);
+INSTANTIATE_TEST_SUITE_P(Cpu, MutatedKernels, testing::Values(KernelBackend{"cpu", OpenCpu}));
 }  // namespace millrace

@@ -99,7 +99,7 @@ Tolerance ToleranceOf(DType dtype) {
 }
 
 std::string Difference(const HostTensor& got, const HostTensor& want, Tolerance tolerance) {
-  if (tolerance.relative == 0 && tolerance.absolute == 0 && got.bytes == want.bytes) return "";
+  if (got.bytes == want.bytes) return "";
   const std::vector<double> g = got.ToDoubles(), w = want.ToDoubles();
   double largest = 0;
   for (double x : w) {
@@ -110,7 +110,7 @@ std::string Difference(const HostTensor& got, const HostTensor& want, Tolerance 
   int64_t failures = 0;
   for (size_t i = 0; i < w.size(); ++i) {
     if (g[i] == w[i] || (std::isnan(g[i]) && std::isnan(w[i]))) continue;
-    const double budget = tolerance.relative * std::abs(w[i]) + tolerance.absolute * largest;
+    const double budget = tolerance.relative * std::abs(w[i]) + tolerance.absolute * largest + tolerance.floor;
     double excess = std::abs(g[i] - w[i]) / budget;
     if (!std::isfinite(excess)) excess = std::numeric_limits<double>::infinity();
     if (excess <= 1) continue;
@@ -120,7 +120,7 @@ std::string Difference(const HostTensor& got, const HostTensor& want, Tolerance 
     message = absl::StrCat("element ", i, " of ", want.spec.ToString(), " is ", g[i], " and should be ", w[i], ", ",
                            excess, " times its budget");
   }
-  if (failures == 0) return "";
+  if (failures == 0) return IsFloat(want.spec.dtype) ? "" : "integers beyond 2^53 differ";
   return absl::StrCat(message, "; ", failures, " of ", w.size(), " elements are off");
 }
 

@@ -33,10 +33,10 @@ HostTensor Filled(const TensorSpec& spec, const Fill& fill, uint64_t seed);
 // The same elements in another type, rounded.
 HostTensor Converted(const HostTensor& tensor, DType dtype);
 
-// An element passes when |got - want| <= relative * |want| + absolute * largest |want| of the tensor. Zero budget means
-// equal bytes. NaN and infinities must be where they are wanted.
+// An element passes when |got - want| <= relative * |want| + absolute * largest |want| of the tensor + floor. Without
+// any budget values must be equal. NaN and infinities must be where they are wanted.
 struct Tolerance {
-  double relative = 0, absolute = 0;
+  double relative = 0, absolute = 0, floor = 0;
 };
 // By the type that results are rounded to: f32 results of f32 kernels, bf16 results and f32 accumulators of bf16
 // kernels, f64.

@@ -26,7 +26,7 @@ struct KernelCase {
   std::map<int, Fill> inputs;   // by position; normal random numbers where there is none
   std::map<int, Fill> outputs;  // first contents of outputs that are read too
   std::vector<Derivation> derivations;
-  bool exact = false;  // only moves or selects: equal bytes are demanded
+  bool exact = false;  // only moves or selects: equal values are demanded
 
   KernelCase& Input(int i, Fill fill) { return inputs[i] = std::move(fill), *this; }
   KernelCase& Output(int i, Fill fill) { return outputs[i] = std::move(fill), *this; }

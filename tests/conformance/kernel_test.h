@@ -2,6 +2,7 @@
 //
 //   INSTANTIATE_TEST_SUITE_P(Cpu, KernelConformance, EveryKernelCase({"cpu", OpenCpu}), KernelTestName);
 //   INSTANTIATE_TEST_SUITE_P(Cpu, BFloat16Conformance, EveryBFloat16Case({"cpu", OpenCpu}), KernelTestName);
+//   INSTANTIATE_TEST_SUITE_P(Cpu, MutatedKernels, testing::Values(KernelBackend{"cpu", OpenCpu}));
 #ifndef TESTS_CONFORMANCE_KERNEL_TEST_H_
 #define TESTS_CONFORMANCE_KERNEL_TEST_H_
 
@@ -40,6 +41,9 @@ class KernelConformance : public testing::TestWithParam<std::tuple<KernelBackend
 
 // Operators of which a backend may have a bf16 form; one that it lacks is skipped by name.
 class BFloat16Conformance : public KernelConformance {};
+
+// Descs made from the cases by random changes.
+class MutatedKernels : public testing::TestWithParam<KernelBackend> {};
 
 inline auto EveryKernelCase(const KernelBackend& backend) {
   return testing::Combine(testing::Values(backend), testing::ValuesIn(AllKernelCases()));
