@@ -39,7 +39,7 @@ class Checker {
     MR_RETURN_IF_ERROR(SetLogits());
     for (const GraphParameter& p : graph_.parameters) {
       if (graph_.values[p.value].consumers.empty()) {
-        return Bad(absl::StrCat("parameter ", Quoted(p.name)), "no node reads it; remove it from the model");
+        return Bad(absl::StrCat("parameter ", QuotedName(p.name)), "no node reads it; remove it from the model");
       }
     }
     return std::move(graph_);
@@ -67,7 +67,7 @@ class Checker {
     MR_RETURN_IF_ERROR(CheckName(what, name));
     const int index = graph_.values.size();
     if (!values_.emplace(name, index).second) {
-      return Bad(what, absl::StrCat("the name ", Quoted(name), " is taken by another tensor; names must be unique"));
+      return Bad(what, absl::StrCat("the name ", QuotedName(name), " is taken by another tensor; names must be unique"));
     }
     GraphValue value;
     value.name = name;
@@ -80,7 +80,7 @@ class Checker {
   absl::Status AddInputs() {
     for (const proto::Input& input : model_.inputs()) {
       MR_ASSIGN_OR_RETURN(TensorSpec spec, BindInput(input, micro_batch_));
-      MR_ASSIGN_OR_RETURN(const int value, AddValue(absl::StrCat("input ", Quoted(input.name())), input.name(),
+      MR_ASSIGN_OR_RETURN(const int value, AddValue(absl::StrCat("input ", QuotedName(input.name())), input.name(),
                                                     std::move(spec), GraphValue::Kind::kInput));
       graph_.inputs.push_back(value);
       graph_.model_inputs.push_back(input);
@@ -99,7 +99,7 @@ class Checker {
       p.trainable = !p.constant && (!parameter.has_trainable() || parameter.trainable());
       p.decay = p.trainable && (parameter.has_decay() ? parameter.decay() : p.spec.dims.size() >= 2);
       MR_ASSIGN_OR_RETURN(
-          p.value, AddValue(absl::StrCat("parameter ", Quoted(p.name)), p.name, p.spec, GraphValue::Kind::kParameter));
+          p.value, AddValue(absl::StrCat("parameter ", QuotedName(p.name)), p.name, p.spec, GraphValue::Kind::kParameter));
       graph_.values[p.value].parameter = graph_.parameters.size();
       graph_.parameters.push_back(std::move(p));
     }
@@ -111,14 +111,14 @@ class Checker {
     absl::flat_hash_set<std::string> node_names;
     for (int n = 0; n < model_.nodes_size(); ++n) {
       const proto::Node& node = model_.nodes(n);
-      MR_RETURN_IF_ERROR(CheckName(absl::StrCat("node ", n, " (", Quoted(node.op()), ")"), node.name()));
+      MR_RETURN_IF_ERROR(CheckName(absl::StrCat("node ", n, " (", QuotedName(node.op()), ")"), node.name()));
       if (!node_names.insert(node.name()).second) {
         return Bad(NodeText(node), "another node has this name; names must be unique");
       }
       MR_RETURN_IF_ERROR(CheckNode(node));
       for (const std::string& output : node.outputs()) {
         if (output.empty()) continue;
-        MR_ASSIGN_OR_RETURN(const int value, AddValue(absl::StrCat(NodeText(node), ": output ", Quoted(output)), output,
+        MR_ASSIGN_OR_RETURN(const int value, AddValue(absl::StrCat(NodeText(node), ": output ", QuotedName(output)), output,
                                                       {}, GraphValue::Kind::kActivation));
         graph_.values[value].producer = n;
       }
@@ -134,7 +134,7 @@ class Checker {
         if (node.inputs(i).empty()) continue;
         const auto found = values_.find(node.inputs(i));
         if (found == values_.end()) {
-          return Bad(NodeText(node), absl::StrCat("input ", i, " reads ", Quoted(node.inputs(i)),
+          return Bad(NodeText(node), absl::StrCat("input ", i, " reads ", QuotedName(node.inputs(i)),
                                                   ", which no input, parameter or node makes"));
         }
         const int producer = graph_.values[found->second].producer;
@@ -227,7 +227,7 @@ class Checker {
     int* const slots[] = {&graph_.loss, &graph_.count};
     const std::string names[] = {model_.loss().value(), model_.loss().count()};
     for (int i : {0, 1}) {
-      const std::string what = absl::StrCat("model: loss.", i == 0 ? "value" : "count", " ", Quoted(names[i]));
+      const std::string what = absl::StrCat("model: loss.", i == 0 ? "value" : "count", " ", QuotedName(names[i]));
       const auto found = values_.find(names[i]);
       if (found == values_.end()) return Bad(what, "no node makes it");
       const GraphValue& value = graph_.values[found->second];
@@ -238,7 +238,7 @@ class Checker {
         return Bad(what, absl::StrCat("must be output ", i, " of a SoftmaxCrossEntropyLoss or LinearCrossEntropy"));
       }
       if (!value.consumers.empty()) {
-        return Bad(what, absl::StrCat("is read by node ", Quoted(graph_.nodes[value.consumers[0]].name),
+        return Bad(what, absl::StrCat("is read by node ", QuotedName(graph_.nodes[value.consumers[0]].name),
                                       "; the loss must be the end of the graph"));
       }
       *slots[i] = found->second;
@@ -252,7 +252,7 @@ class Checker {
   absl::Status SetLogits() {
     if (model_.logits().empty()) return absl::OkStatus();
     const auto found = values_.find(model_.logits());
-    const std::string what = absl::StrCat("model: logits ", Quoted(model_.logits()));
+    const std::string what = absl::StrCat("model: logits ", QuotedName(model_.logits()));
     if (found == values_.end()) return Bad(what, "no node makes it");
     const GraphValue& value = graph_.values[found->second];
     if (value.kind != GraphValue::Kind::kActivation || !IsFloat(value.spec.dtype) || value.spec.dims.empty()) {

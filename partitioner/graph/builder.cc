@@ -128,7 +128,7 @@ std::string GraphBuilder::Activation(absl::string_view kind, absl::string_view x
   if (kind == "sigmoid") return Sigmoid(x);
   if (state_->first_error.ok()) {
     state_->first_error = absl::InvalidArgumentError(absl::StrCat(
-        "activation ", Quoted(kind), " is unknown; there are relu, gelu, gelu_tanh, silu, tanh and sigmoid"));
+        "activation ", QuotedName(kind), " is unknown; there are relu, gelu, gelu_tanh, silu, tanh and sigmoid"));
   }
   return std::string(x);
 }

@@ -93,7 +93,7 @@ bool HasKind(const proto::Attribute& attribute, char kind) {
 absl::Status CheckAttributes(const proto::Node& node, const OpEntry& entry) {
   std::set<std::string> seen;
   for (const proto::Attribute& attribute : node.attributes()) {
-    const std::string what = absl::StrCat(NodeText(node), ": attribute ", Quoted(attribute.name()));
+    const std::string what = absl::StrCat(NodeText(node), ": attribute ", QuotedName(attribute.name()));
     if (!seen.insert(attribute.name()).second) return Bad(what, "is given twice");
     char kind = 0;
     for (const std::string& allowed : entry.attributes) {
@@ -124,7 +124,7 @@ absl::Status CheckCount(const std::string& what, const char* side, const Names& 
 
 }  // namespace
 
-std::string Quoted(absl::string_view name) {
+std::string QuotedName(absl::string_view name) {
   constexpr size_t kShown = 96;
   std::string text = absl::CHexEscape(name.substr(0, kShown));
   if (name.size() > kShown) text += "...";
@@ -132,20 +132,20 @@ std::string Quoted(absl::string_view name) {
 }
 
 std::string NodeText(const proto::Node& node) {
-  return absl::StrCat("node ", Quoted(node.name()), " (", absl::CHexEscape(absl::string_view(node.op()).substr(0, 64)),
+  return absl::StrCat("node ", QuotedName(node.name()), " (", absl::CHexEscape(absl::string_view(node.op()).substr(0, 64)),
                       ")");
 }
 
 absl::Status CheckName(const std::string& what, absl::string_view name) {
   if (name.empty()) return Bad(what, "has no name");
   if (name.size() > kMaxNameBytes) {
-    return Bad(what, absl::StrCat("its name ", Quoted(name), " is longer than ", kMaxNameBytes, " bytes"));
+    return Bad(what, absl::StrCat("its name ", QuotedName(name), " is longer than ", kMaxNameBytes, " bytes"));
   }
   for (unsigned char c : name) {
-    if (c < 0x20 || c == 0x7f) return Bad(what, absl::StrCat("its name ", Quoted(name), " holds a control character"));
+    if (c < 0x20 || c == 0x7f) return Bad(what, absl::StrCat("its name ", QuotedName(name), " holds a control character"));
   }
   if (absl::StartsWith(name, "d/") || absl::StartsWith(name, "grad/")) {
-    return Bad(what, absl::StrCat("its name ", Quoted(name), " begins like a gradient's (d/, grad/); choose another"));
+    return Bad(what, absl::StrCat("its name ", QuotedName(name), " begins like a gradient's (d/, grad/); choose another"));
   }
   return absl::OkStatus();
 }
@@ -166,7 +166,7 @@ absl::Status CheckSize(const std::string& what, const TensorSpec& spec) {
 }
 
 absl::StatusOr<TensorSpec> BindInput(const proto::Input& input, int64_t micro_batch) {
-  const std::string what = absl::StrCat("input ", Quoted(input.name()));
+  const std::string what = absl::StrCat("input ", QuotedName(input.name()));
   TensorSpec spec = TensorSpec::Of(input.type());
   if (spec.dims.size() > kMaxRank) return CheckSize(what, spec);
   for (int64_t& d : spec.dims) {
@@ -182,7 +182,7 @@ absl::StatusOr<TensorSpec> BindInput(const proto::Input& input, int64_t micro_ba
 }
 
 absl::Status CheckParameter(const proto::Parameter& parameter) {
-  const std::string what = absl::StrCat("parameter ", Quoted(parameter.name()));
+  const std::string what = absl::StrCat("parameter ", QuotedName(parameter.name()));
   const TensorSpec spec = TensorSpec::Of(parameter.type());
   for (int64_t d : spec.dims) {
     if (d == -1) return Bad(what, "its sizes must be concrete; -1 is for inputs");

@@ -13,7 +13,7 @@
 namespace millrace {
 
 // A name as it may stand in a message: in double quotes, escaped, cut when long.
-std::string Quoted(absl::string_view name);
+std::string QuotedName(absl::string_view name);
 // 'node "h.0.mlp" (MatMul)'.
 std::string NodeText(const proto::Node& node);
 

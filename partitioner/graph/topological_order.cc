@@ -30,10 +30,10 @@ std::string CycleText(const proto::Model& model, const std::vector<std::vector<i
   std::vector<std::string> names;
   for (int n : cycle) {
     if (static_cast<int>(names.size()) == kMostNamed) break;
-    names.push_back(Quoted(model.nodes(n).name()));
+    names.push_back(QuotedName(model.nodes(n).name()));
   }
   if (static_cast<int>(cycle.size()) > kMostNamed) names.push_back("...");
-  return absl::StrCat(absl::StrJoin(names, " -> "), " -> ", Quoted(model.nodes(cycle[0]).name()));
+  return absl::StrCat(absl::StrJoin(names, " -> "), " -> ", QuotedName(model.nodes(cycle[0]).name()));
 }
 
 }  // namespace
