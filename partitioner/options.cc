@@ -38,9 +38,8 @@ absl::Status CheckCluster(const PartitionOptions& options) {
       return absl::InvalidArgumentError(absl::StrCat("the cluster has two devices named '", devices[d].name(), "'"));
     }
     if (devices[d].kind() != devices[0].kind()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the cluster has devices of kinds '", devices[0].kind(), "' and '", devices[d].kind(),
-          "'; a pipeline runs on devices of one kind"));
+      return absl::InvalidArgumentError(absl::StrCat("the cluster has devices of kinds '", devices[0].kind(), "' and '",
+                                                     devices[d].kind(), "'; a pipeline runs on devices of one kind"));
     }
   }
   return absl::OkStatus();
@@ -50,9 +49,9 @@ absl::Status CheckCustom(const PartitionOptions& options) {
   const Schedule& schedule = *options.custom_schedule;
   MR_RETURN_IF_ERROR(CheckTrainSchedule(schedule));
   if (static_cast<int>(schedule.ranks.size()) != options.pp || schedule.micro_batches != options.micro_batches) {
-    return absl::InvalidArgumentError(absl::StrCat("the schedule is for ", schedule.ranks.size(), " ranks and ",
-                                                   schedule.micro_batches, " micro-batches; the options say pp = ",
-                                                   options.pp, " and ", options.micro_batches));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the schedule is for ", schedule.ranks.size(), " ranks and ", schedule.micro_batches,
+                     " micro-batches; the options say pp = ", options.pp, " and ", options.micro_batches));
   }
   return absl::OkStatus();
 }

@@ -41,8 +41,11 @@ class Partitioner {
     MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, schedule));
     Dump("schedule", [&] { return schedule.ToCsv(); });
 
-    ProgramSource train = {.name = "train", .staged = StageGraph(std::move(graph), std::move(stages)),
-                           .schedule = std::move(schedule), .micro_batch_size = options_.micro_batch, .trains = true};
+    ProgramSource train = {.name = "train",
+                           .staged = StageGraph(std::move(graph), std::move(stages)),
+                           .schedule = std::move(schedule),
+                           .micro_batch_size = options_.micro_batch,
+                           .trains = true};
     MR_RETURN_IF_ERROR(Price(&train));
     programs_.push_back(std::move(train));
     if (options_.with_eval) {
@@ -133,7 +136,7 @@ class Partitioner {
     plan.set_norm_block_elements(kNormBlockElements);
     MR_RETURN_IF_ERROR(Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan));
     for (proto::Program& program : *plan.mutable_programs()) {
-      program.set_schedule(program.name() != "train"            ? "forward"
+      program.set_schedule(program.name() != "train"              ? "forward"
                            : options_.custom_schedule.has_value() ? "custom"
                                                                   : options_.schedule);
     }

@@ -23,16 +23,16 @@ using KernelNeedsFn = std::function<absl::StatusOr<KernelNeeds>(const OpDesc&)>;
 struct PartitionOptions {
   proto::Cluster cluster;
   int pp = 1;
-  int64_t micro_batch = 1;    // samples in a micro-batch: binds the model's -1
-  int64_t micro_batches = 1;  // per step
-  std::string schedule = "1f1b";  // "gpipe", "1f1b"
-  std::string cut = "balanced";   // "balanced", "even", "by-hand"
+  int64_t micro_batch = 1;             // samples in a micro-batch: binds the model's -1
+  int64_t micro_batches = 1;           // per step
+  std::string schedule = "1f1b";       // "gpipe", "1f1b"
+  std::string cut = "balanced";        // "balanced", "even", "by-hand"
   std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
   std::string optimizer = "adamw";     // "adamw", "sgd"
   bool with_eval = true;
-  bool with_logits = true;   // when the model names its logits
+  bool with_logits = true;  // when the model names its logits
   int64_t logits_batch = 1;
-  proto::CostTable costs;    // empty: analytic
+  proto::CostTable costs;  // empty: analytic
   // When set, the training program follows it, and `schedule` is not looked at: any number of stages on any of the pp
   // ranks, BW or separate B and W. Its micro_batches must be those above.
   std::optional<Schedule> custom_schedule;

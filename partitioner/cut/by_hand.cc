@@ -59,14 +59,14 @@ absl::StatusOr<Cut> CutByHand(const Graph& graph, const Chain& chain, int stages
     if (found == unit_of.end()) return Unknown(graph, cut_after[i]);
     const int next = found->second + 1;
     if (next <= cut.first_unit.back()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cut by hand: stage ", i, " would be empty: '", cut_after[i], "' does not come after '",
-                       i == 0 ? "" : cut_after[i - 1], "' in the model, or is in the same fused unit; the order is ",
-                       "that of --dump=after:rewrite"));
+      return absl::InvalidArgumentError(absl::StrCat("cut by hand: stage ", i, " would be empty: '", cut_after[i],
+                                                     "' does not come after '", i == 0 ? "" : cut_after[i - 1],
+                                                     "' in the model, or is in the same fused unit; the order is ",
+                                                     "that of --dump=after:rewrite"));
     }
     if (next >= static_cast<int>(chain.units.size())) {
-      return absl::InvalidArgumentError(absl::StrCat("cut by hand: '", cut_after[i],
-                                                     "' ends the model, so that nothing is left for stage ", i + 1));
+      return absl::InvalidArgumentError(
+          absl::StrCat("cut by hand: '", cut_after[i], "' ends the model, so that nothing is left for stage ", i + 1));
     }
     cut.first_unit.push_back(next);
   }

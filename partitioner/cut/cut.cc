@@ -19,9 +19,9 @@ int StageOfUnit(const Cut& cut, int unit) {
 absl::Status CheckStageCount(const Chain& chain, int stages) {
   const int units = static_cast<int>(chain.units.size());
   if (stages >= 1 && stages <= units) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("pp = ", stages, ", but the model can be cut into 1 to ", units,
-                   " stages: it has ", units, " units (fused operators that stay together); choose another pp"));
+  return absl::InvalidArgumentError(absl::StrCat("pp = ", stages, ", but the model can be cut into 1 to ", units,
+                                                 " stages: it has ", units,
+                                                 " units (fused operators that stay together); choose another pp"));
 }
 
 std::vector<int> StagesOfNodes(const Chain& chain, const Cut& cut) {
@@ -51,7 +51,8 @@ std::string CutText(const Chain& chain, const Cut& cut, const std::vector<int>& 
       if (inside && outside) border += static_cast<double>(tensor.bytes);
     }
     absl::StrAppendFormat(&text, "%5d %7d %8.0f %8.0f %8.0f %9.2f %10.3f  %s\n", s, end - begin, forward * 1e6,
-                          backward * 1e6, weight * 1e6, parameters * 1e-6, border * 1e-6, chain.units[end - 1].last_node);
+                          backward * 1e6, weight * 1e6, parameters * 1e-6, border * 1e-6,
+                          chain.units[end - 1].last_node);
   }
   return text;
 }

@@ -1,8 +1,8 @@
 // A graph as a chain of units, the form in which cuts are chosen.
 //
 // Units (what must stay together) stand in topological order; a stage is a run of neighbouring units. A tensor belongs
-// to the units that make and use it and crosses every border that separates two of them, whichever way: activations go to
-// later stages, gradients to earlier ones.
+// to the units that make and use it and crosses every border that separates two of them, whichever way: activations go
+// to later stages, gradients to earlier ones.
 #ifndef PARTITIONER_CUT_LINEARISE_H_
 #define PARTITIONER_CUT_LINEARISE_H_
 

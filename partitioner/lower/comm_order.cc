@@ -44,7 +44,8 @@ class Player {
         feeders_(flow.runs.size()) {
     for (const PhaseRun& run : flow.runs) {
       for (int t : run.transfers) {
-        for (int reader : flow.residents[flow.transfers[t].to].readers) feeders_[reader].push_back(flow.RankOf(run.stage));
+        for (int reader : flow.residents[flow.transfers[t].to].readers)
+          feeders_[reader].push_back(flow.RankOf(run.stage));
       }
     }
   }
@@ -80,8 +81,8 @@ class Player {
   int Missing(const Action& action) const {
     for (int r : flow_.runs[RunOf(action)].reads) {
       const Resident& resident = flow_.residents[r];
-      const bool from_elsewhere = resident.life != proto::LOADED &&
-                                  (resident.life == proto::RECEIVED || resident.stage != action.stage);
+      const bool from_elsewhere =
+          resident.life != proto::LOADED && (resident.life == proto::RECEIVED || resident.stage != action.stage);
       if (from_elsewhere && !there_[r][action.micro_batch]) return r;
     }
     return -1;

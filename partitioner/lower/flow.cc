@@ -135,7 +135,8 @@ class FlowMaker {
   void Keep(int v) {
     const Use made = made_[v];
     const bool output = graph_.logits >= 0 && graph_.Root(graph_.logits) == v;
-    if (!output && std::all_of(uses_[v].begin(), uses_[v].end(), [&](const Use& u) { return SameRun(made, u); })) return;
+    if (!output && std::all_of(uses_[v].begin(), uses_[v].end(), [&](const Use& u) { return SameRun(made, u); }))
+      return;
     const int home = AddResident(v, made.first, output ? proto::OUTPUT : LifeOf(v));
     flow_.resident_at[{made.first, v}] = home;
     for (int r : RunsOf(made)) {
@@ -165,7 +166,8 @@ class FlowMaker {
     for (const Use& use : uses) AddReader(received, use);
     Alias(received, to, uses);
     for (int r : flow_.residents[home].writers) flow_.runs[r].transfers.push_back(flow_.transfers.size());
-    flow_.transfers.push_back({home, received, from, to, backward, static_cast<uint64_t>(graph_.values[v].spec.bytes())});
+    flow_.transfers.push_back(
+        {home, received, from, to, backward, static_cast<uint64_t>(graph_.values[v].spec.bytes())});
   }
 
   void Alias(int resident, int from, const std::vector<Use>& uses) {

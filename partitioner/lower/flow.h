@@ -1,5 +1,5 @@
-// What flows where in one program: the RUNs of every stage, the tensors that outlive a RUN and the rank they lie on, the
-// transfers between ranks.
+// What flows where in one program: the RUNs of every stage, the tensors that outlive a RUN and the rank they lie on,
+// the transfers between ranks.
 #ifndef PARTITIONER_LOWER_FLOW_H_
 #define PARTITIONER_LOWER_FLOW_H_
 
@@ -23,8 +23,8 @@ struct PhaseRun {
   double seconds = 0;
 };
 
-// A tensor (a root value of the graph) on one rank, that outlives the RUN that writes it or comes from elsewhere. One copy
-// per micro-batch in flight. Values that are not resident live in scratch.
+// A tensor (a root value of the graph) on one rank, that outlives the RUN that writes it or comes from elsewhere. One
+// copy per micro-batch in flight. Values that are not resident live in scratch.
 struct Resident {
   int value = -1;  // root
   int rank = 0;
@@ -62,7 +62,8 @@ struct Flow {
   int ResidentAt(int stage, int root) const;
 };
 
-// Seconds of a run are its calls' on the device of its rank, plus `instruction_seconds`. `source` must outlive the result.
+// Seconds of a run are its calls' on the device of its rank, plus `instruction_seconds`. `source` must outlive the
+// result.
 Flow FlowOf(const ProgramSource& source, double instruction_seconds);
 
 }  // namespace millrace

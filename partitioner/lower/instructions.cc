@@ -119,8 +119,8 @@ class Emitter {
   const std::vector<int>& edges_;
   const StepSeconds& seconds_;
   proto::RankProgram* const out_;
-  std::map<std::pair<int, bool>, int> channels_;     // (peer, is it a SEND)
-  std::map<std::pair<int, int>, Access> accesses_;   // (pool, slot)
+  std::map<std::pair<int, bool>, int> channels_;    // (peer, is it a SEND)
+  std::map<std::pair<int, int>, Access> accesses_;  // (pool, slot)
   std::vector<std::vector<int>> clocks_;
   std::vector<int> last_;  // by channel
   std::set<int> needed_;   // by the current instruction

@@ -19,12 +19,12 @@ std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNee
 
 struct Persistent {
   struct RankMemory {
-    std::map<int, uint64_t> weights;             // parameter -> offset
-    std::map<std::string, uint64_t> packed;      // PackingOf -> offset
-    std::map<int, uint64_t> accumulators;        // value of the training graph -> offset
-    uint64_t loss_sum = 0, loss_count = 0;       // offsets of the metrics
-    std::vector<proto::Region> regions;          // in order; the transient region comes after them
-    uint64_t bytes = 0;                          // of all regions
+    std::map<int, uint64_t> weights;         // parameter -> offset
+    std::map<std::string, uint64_t> packed;  // PackingOf -> offset
+    std::map<int, uint64_t> accumulators;    // value of the training graph -> offset
+    uint64_t loss_sum = 0, loss_count = 0;   // offsets of the metrics
+    std::vector<proto::Region> regions;      // in order; the transient region comes after them
+    uint64_t bytes = 0;                      // of all regions
   };
   std::vector<RankMemory> ranks;
   std::vector<proto::PlannedParameter> parameters;

@@ -1,4 +1,5 @@
-// Pools of one program: residents that live and die together share one, and each micro-batch in flight has a slot of it.
+// Pools of one program: residents that live and die together share one, and each micro-batch in flight has a slot of
+// it.
 #ifndef PARTITIONER_LOWER_POOLS_H_
 #define PARTITIONER_LOWER_POOLS_H_
 

@@ -13,8 +13,8 @@
 
 namespace millrace {
 
-// A graph whose nodes have stages. Its loss and count, where it has them, are added to two metrics by Accumulate nodes of
-// its own, appended to graph.nodes.
+// A graph whose nodes have stages. Its loss and count, where it has them, are added to two metrics by Accumulate nodes
+// of its own, appended to graph.nodes.
 struct StagedGraph {
   Graph graph;
   std::vector<int> stage_of_node;
@@ -23,8 +23,8 @@ struct StagedGraph {
 
 StagedGraph StageGraph(Graph graph, std::vector<int> stage_of_node);
 
-// Places a program's graph where the training graph's nodes are: each node on the stage of the training node of that name,
-// but never before its producers; nodes without a namesake on the latest stage of their producers.
+// Places a program's graph where the training graph's nodes are: each node on the stage of the training node of that
+// name, but never before its producers; nodes without a namesake on the latest stage of their producers.
 StagedGraph StageLike(const StagedGraph& train, Graph graph);
 
 struct ProgramSource {

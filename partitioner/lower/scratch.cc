@@ -78,7 +78,8 @@ RunScratch LayOutScratch(const Flow& flow, const PhaseRun& run) {
     for (int v : graph.nodes[run.nodes[c]].outputs) touch(v, c);
   }
   const size_t values = intervals.size();
-  for (int c = 0; c < calls; ++c) intervals.push_back({c, c, RoundToAlignment(source.needs[run.nodes[c]].scratch_bytes)});
+  for (int c = 0; c < calls; ++c)
+    intervals.push_back({c, c, RoundToAlignment(source.needs[run.nodes[c]].scratch_bytes)});
 
   RunScratch scratch;
   std::vector<uint64_t> change(calls + 1, 0);
@@ -96,8 +97,10 @@ RunScratch LayOutScratch(const Flow& flow, const PhaseRun& run) {
   scratch.height = PackIntervals(&real);
   for (size_t i = 0, r = 0; i < intervals.size(); ++i) {
     const uint64_t offset = intervals[i].bytes > 0 ? real[r++].offset : 0;
-    if (i < values) scratch.value_offset.emplace(roots[i], offset);
-    else scratch.call_offset.push_back(offset);
+    if (i < values)
+      scratch.value_offset.emplace(roots[i], offset);
+    else
+      scratch.call_offset.push_back(offset);
   }
   return scratch;
 }

@@ -17,8 +17,8 @@ struct Interval {
   uint64_t offset = 0;  // result
 };
 
-// Gives intervals that overlap in time disjoint bytes; returns the height. Offline dynamic storage allocation: the better
-// of greedy by size and greedy by start, each at the lowest place that fits (Pisarchyk & Lee 2020).
+// Gives intervals that overlap in time disjoint bytes; returns the height. Offline dynamic storage allocation: the
+// better of greedy by size and greedy by start, each at the lowest place that fits (Pisarchyk & Lee 2020).
 uint64_t PackIntervals(std::vector<Interval>* intervals);
 
 struct RunScratch {

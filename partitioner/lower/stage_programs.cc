@@ -82,8 +82,8 @@ class StageEmitter {
     const bool metric = root == source_.staged.loss_sum || root == source_.staged.loss_count;
     const bool scratch = bytes.kind == GraphValue::Kind::kActivation && resident < 0 && !metric;
     const bool view = value.spec != bytes.spec;
-    const auto [found, is_new] =
-        known_.emplace(std::tuple(root, view ? value.spec.dims : bytes.spec.dims, scratch ? run : -1), out_->values_size());
+    const auto [found, is_new] = known_.emplace(
+        std::tuple(root, view ? value.spec.dims : bytes.spec.dims, scratch ? run : -1), out_->values_size());
     if (!is_new) return found->second;
     proto::Value& out = *out_->add_values();
     out.set_name(view ? value.name : bytes.name);

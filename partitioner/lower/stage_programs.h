@@ -20,9 +20,9 @@ struct Layout {
   std::vector<uint64_t> scratch_offset;  // by rank: where the scratch range begins
 };
 
-// Adds stages and edges to `program`; returns the edge of each transfer. A view with other dimensions than its root is a
-// value of its own over the same bytes; one with the same dimensions is the root. Each packing of a rank is prepared by
-// the first stage of the program that uses it.
+// Adds stages and edges to `program`; returns the edge of each transfer. A view with other dimensions than its root is
+// a value of its own over the same bytes; one with the same dimensions is the root. Each packing of a rank is prepared
+// by the first stage of the program that uses it.
 std::vector<int> EmitStages(const Layout& layout, proto::Program* program);
 
 }  // namespace millrace

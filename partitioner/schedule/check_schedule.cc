@@ -23,8 +23,8 @@ absl::Status CheckSizes(const Schedule& schedule) {
                                                    " ranks; each must be at least 1"));
   }
   if (static_cast<int>(schedule.rank_of_stage.size()) != schedule.stages) {
-    return absl::InvalidArgumentError(absl::StrCat("schedule: ", schedule.rank_of_stage.size(), " stages are placed, ",
-                                                   schedule.stages, " must be"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("schedule: ", schedule.rank_of_stage.size(), " stages are placed, ", schedule.stages, " must be"));
   }
   for (int s = 0; s < schedule.stages; ++s) {
     const int rank = schedule.rank_of_stage[s];
@@ -47,8 +47,8 @@ absl::Status Locate(const Schedule& schedule, Positions* at) {
                                         schedule.micro_batches, " micro-batches"));
       }
       if (schedule.rank_of_stage[action.stage] != r) {
-        return Bad(action, absl::StrCat("stands on rank ", r, "; its stage is on rank ",
-                                        schedule.rank_of_stage[action.stage]));
+        return Bad(action,
+                   absl::StrCat("stands on rank ", r, "; its stage is on rank ", schedule.rank_of_stage[action.stage]));
       }
       if (action.phase < proto::F || action.phase > proto::BW) {
         return Bad(action, "is of a phase that cannot be lowered; there are F, B, W and BW");

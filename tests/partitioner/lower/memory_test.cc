@@ -145,7 +145,8 @@ TEST(MemoryTest, EqualPackingsAreKeptOnce) {
           if (call.packed_offset() < 0) continue;
           ++calls;
           const bool transposed = Attributes(call.attributes()).Int("transB", 0) == 1;
-          offsets[call.op() + stage.values(call.inputs(1)).name() + (transposed ? "'" : "")].insert(call.packed_offset());
+          offsets[call.op() + stage.values(call.inputs(1)).name() + (transposed ? "'" : "")].insert(
+              call.packed_offset());
         }
       }
     }

@@ -23,7 +23,8 @@ namespace {
 std::vector<NamedModel> Models() {
   std::vector<NamedModel> models = AllTestModels();
   std::erase_if(models, [](const NamedModel& named) { return named.name == "Mlp" || named.name == "MlpSilu"; });
-  models.push_back({"DeepMlp", MakeMlp({.layers = 5, .features = 6, .width = 8, .classes = 5, .activation = "silu"}).value()});
+  models.push_back(
+      {"DeepMlp", MakeMlp({.layers = 5, .features = 6, .width = 8, .classes = 5, .activation = "silu"}).value()});
   models.push_back({"ThreeReaders", ThreeReaders()});
   models.push_back({"TiedLayers", TiedLayers()});
   return models;
@@ -71,7 +72,8 @@ TEST(PartitionTest, EveryUnitItsOwnStageVerifies) {
 }
 
 TEST(PartitionTest, SplitBackwardAndSeveralStagesPerRankVerify) {
-  const std::vector<std::vector<int>> placements = {{0}, {0, 1}, {0, 0}, {0, 1, 0}, {0, 1, 0, 1}, {0, 1, 1, 0}, {1, 2, 0}};
+  const std::vector<std::vector<int>> placements = {{0},          {0, 1},       {0, 0},   {0, 1, 0},
+                                                    {0, 1, 0, 1}, {0, 1, 1, 0}, {1, 2, 0}};
   for (const NamedModel& named : Models()) {
     for (const std::vector<int>& placement : placements) {
       const int ranks = *std::max_element(placement.begin(), placement.end()) + 1;
@@ -89,7 +91,8 @@ TEST(PartitionTest, SplitBackwardAndSeveralStagesPerRankVerify) {
 TEST(PartitionTest, JointAndSplitBackwardInOneStageVerify) {
   for (const NamedModel& named : Models()) {
     PartitionOptions options = OptionsFor(2, 3);
-    options.custom_schedule = Schedule::ParseCsv("0F0,0F1,0BW0,0B1,0F2,0W1,0BW2\n1F0,1B0,1F1,1W0,1BW1,1F2,1B2,1W2\n").value();
+    options.custom_schedule =
+        Schedule::ParseCsv("0F0,0F1,0BW0,0B1,0F2,0W1,0BW2\n1F0,1B0,1F1,1W0,1BW1,1F2,1B2,1W2\n").value();
     const auto plan = Plan(named.model, options);
     EXPECT_TRUE(plan.ok()) << named.name << ": " << plan.status();
   }
