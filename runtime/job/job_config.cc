@@ -61,7 +61,7 @@ proto::JobConfig DefaultJobConfig() {
 absl::Status CheckJobConfig(const proto::JobConfig& config, const proto::ExecutionPlan& plan) {
   if (config.steps() == 0) return absl::InvalidArgumentError("--steps is 0; say how many optimizer steps to train");
   if (config.out_dir().empty()) {
-    return absl::InvalidArgumentError("--out-dir is empty; say which folder the run's results go to");
+    return absl::InvalidArgumentError("--out is empty; say which folder the run's results go to");
   }
   if (!(config.sample_temperature() >= 0)) {
     return Bad("--sample-temperature", config.sample_temperature(), "0 (the likeliest byte) or more");

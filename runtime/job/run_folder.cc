@@ -60,7 +60,7 @@ absl::StatusOr<RunFolder> RunFolder::Open(const std::string& path, bool continue
     if (!continues && Exists(folder.File(name))) {
       return absl::AlreadyExistsError(absl::StrCat(path, ": already holds a run (", name,
                                                    "), which is never overwritten; choose another folder with ",
-                                                   "--out-dir, or continue that run with --resume=auto"));
+                                                   "--out, or continue that run with --resume=auto"));
     }
   }
   return folder;
@@ -92,7 +92,7 @@ absl::StatusOr<std::optional<ResumePoint>> FindResumePoint(const std::string& re
     if (!all.empty() && !SamePlace(all[0].path, checkpoint) && VerifyCheckpoint(all[0].path).ok()) {
       return absl::FailedPreconditionError(
           absl::StrCat(out_dir, ": holds a newer checkpoint (", all[0].path, ") than ", checkpoint,
-                       ", which continuing here would overwrite; choose another folder with --out-dir"));
+                       ", which continuing here would overwrite; choose another folder with --out"));
     }
   }
   return std::optional<ResumePoint>(point);

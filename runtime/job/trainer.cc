@@ -139,7 +139,7 @@ absl::Status InProcessTrainer::WriteInputs(const proto::Model* model) {
   if (ReadMessage(path, &there).ok() && there.hash() != plan_.hash()) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": the run in this folder has plan ", there.hash(),
                                                       ", but this one is ", plan_.hash(),
-                                                      "; choose another folder with --out-dir"));
+                                                      "; choose another folder with --out"));
   }
   MR_RETURN_IF_ERROR(WriteMessage(path, plan_));
   if (model != nullptr) MR_RETURN_IF_ERROR(WriteMessage(folder_.File("model.pb"), *model));

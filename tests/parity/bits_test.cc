@@ -41,7 +41,8 @@ absl::StatusOr<proto::Model> Llama(bool tied) {
   return MakeLlama(o);
 }
 
-// Edges that skip stages, a value with three consumers in different stages, a weight used in three places, a frozen one.
+// Edges that skip stages, a value with three consumers in different stages, a weight used in three places, a frozen
+// one.
 absl::StatusOr<proto::Model> Skips() {
   GraphBuilder b("skips");
   const auto tokens = b.Input("tokens", {-1, 11}, proto::I64, proto::Input::TOKENS);
@@ -53,7 +54,7 @@ absl::StatusOr<proto::Model> Skips() {
   const auto h1 = b.Tanh(b.MatMul(x, shared));
   const auto h2 = b.Add(b.Gelu(b.MatMul(h1, frozen)), x);
   const auto h3 = b.Mul(b.Silu(b.MatMul(h2, shared)), gain);
-  const auto h4 = b.Add(b.MatMul(h3, shared), x);            // x: three consumers, over all the stages
+  const auto h4 = b.Add(b.MatMul(h3, shared), x);  // x: three consumers, over all the stages
   const auto h5 = b.RmsNorm(b.Add(h4, h1), b.Parameter("norm", {16}, Ones()));
   b.SoftmaxCrossEntropy(b.MatMul(b.Sub(h5, b.Dropout(h2, 0.2)), b.Parameter("head", {16, kVocabulary}, Normal(0.2))),
                         labels);
@@ -67,8 +68,8 @@ absl::StatusOr<proto::Model> ModelNamed(const std::string& name) {
   return Skips();
 }
 
-absl::StatusOr<RunResult> Train(const std::string& model_name, int pp, const std::string& schedule, int64_t micro_batches,
-                                const RunOptions& run, const std::string& cut = "balanced",
+absl::StatusOr<RunResult> Train(const std::string& model_name, int pp, const std::string& schedule,
+                                int64_t micro_batches, const RunOptions& run, const std::string& cut = "balanced",
                                 const std::string& optimizer = "adamw") {
   auto model = ModelNamed(model_name);
   if (!model.ok()) return model.status();

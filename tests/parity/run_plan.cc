@@ -54,7 +54,8 @@ class RankRun {
 
  private:
   absl::Status Begin() {
-    MR_ASSIGN_OR_RETURN(device_, OpenDevice(options_.device, DeviceOptions{.index = rank_, .threads = options_.threads}));
+    MR_ASSIGN_OR_RETURN(device_,
+                        OpenDevice(options_.device, DeviceOptions{.index = rank_, .threads = options_.threads}));
     WorkerOptions worker;
     worker.rank = rank_;
     worker.device = device_.get();

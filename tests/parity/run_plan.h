@@ -23,15 +23,15 @@ struct RunOptions {
   double learning_rate = 1e-2;
   double weight_decay = 0.1;
   double clip_norm = 1.0;
-  LoadFn load;                                       // empty: RandomTokens
+  LoadFn load;                                        // empty: RandomTokens
   std::map<std::string, std::vector<float>> initial;  // parameters that get these values instead of their initialiser's
 };
 
 struct RunResult {
   std::vector<double> losses;  // mean of each step
   std::vector<double> norms;
-  double count = 0;                                   // of the last step
-  std::map<std::string, std::vector<float>> weights;  // after the last step, constants left out
+  double count = 0;                                     // of the last step
+  std::map<std::string, std::vector<float>> weights;    // after the last step, constants left out
   std::map<std::string, std::vector<float>> gradients;  // of the last step: unscaled sums, summed over the places
 };
 
@@ -43,8 +43,8 @@ absl::StatusOr<proto::ExecutionPlan> PlanFor(const proto::Model& model, const Pa
 
 absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOptions& options);
 
-// Ids below `vocabulary`, a pure function of (input, step, micro-batch); about one label in eight is ignored (-100), and
-// float inputs are uniform in [-1, 1).
+// Ids below `vocabulary`, a pure function of (input, step, micro-batch); about one label in eight is ignored (-100),
+// and float inputs are uniform in [-1, 1).
 LoadFn RandomTokens(int64_t vocabulary, bool ignore_some = true);
 
 // Names of the tensors of which not every bit is equal, with the first difference; empty when all are.

@@ -15,35 +15,49 @@ constexpr absl::string_view kExitPayload = "millrace.exit";
 
 ExitCode DefaultExitCode(absl::StatusCode code) {
   switch (code) {
-    case absl::StatusCode::kOk: return kExitOk;
+    case absl::StatusCode::kOk:
+      return kExitOk;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kDataLoss: return kExitBadInput;
+    case absl::StatusCode::kDataLoss:
+      return kExitBadInput;
     case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kPermissionDenied: return kExitNoInput;
-    case absl::StatusCode::kAlreadyExists: return kExitCannotCreate;
+    case absl::StatusCode::kPermissionDenied:
+      return kExitNoInput;
+    case absl::StatusCode::kAlreadyExists:
+      return kExitCannotCreate;
     case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kUnimplemented: return kExitBadConfig;
-    case absl::StatusCode::kResourceExhausted: return kExitIo;
-    case absl::StatusCode::kUnavailable: return kExitUnavailable;
+    case absl::StatusCode::kUnimplemented:
+      return kExitBadConfig;
+    case absl::StatusCode::kResourceExhausted:
+      return kExitIo;
+    case absl::StatusCode::kUnavailable:
+      return kExitUnavailable;
     case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kAborted: return kExitRetry;
-    case absl::StatusCode::kCancelled: return kExitInterrupted;
-    case absl::StatusCode::kInternal: return kExitBug;
-    default: return kExitUnexpected;
+    case absl::StatusCode::kAborted:
+      return kExitRetry;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
+    case absl::StatusCode::kInternal:
+      return kExitBug;
+    default:
+      return kExitUnexpected;
   }
 }
 
 std::string Overview(const std::vector<Command*>& commands) {
-  std::string out = "Millrace trains networks that are too large, or too slow, for one device.\n\n"
-                    "usage: millrace COMMAND [FLAGS]        millrace COMMAND --help\n\n";
-  for (const Command* command : commands) absl::StrAppendFormat(&out, "  %-10s %s\n", command->name(), command->summary());
-  absl::StrAppend(&out,
-                  "\nexamples:\n"
-                  "  millrace model gpt2 --layers=4 --width=256 --heads=8 --vocab=256 --context=128 --out=gpt.textproto\n"
-                  "  millrace partition gpt.textproto --pp=2 --micro-batch=4 --micro-batches=8 --out=gpt.plan\n"
-                  "  millrace train --plan=gpt.plan --data=book.txt --steps=200 --out=run\n"
-                  "  millrace report run\n");
+  std::string out =
+      "Millrace trains networks that are too large, or too slow, for one device.\n\n"
+      "usage: millrace COMMAND [FLAGS]        millrace COMMAND --help\n\n";
+  for (const Command* command : commands)
+    absl::StrAppendFormat(&out, "  %-10s %s\n", command->name(), command->summary());
+  absl::StrAppend(
+      &out,
+      "\nexamples:\n"
+      "  millrace model gpt2 --layers=4 --width=256 --heads=8 --vocab=256 --context=128 --out=gpt.textproto\n"
+      "  millrace partition gpt.textproto --pp=2 --micro-batch=4 --micro-batches=8 --out=gpt.plan\n"
+      "  millrace train --plan=gpt.plan --data=book.txt --steps=200 --out=run\n"
+      "  millrace report run\n");
   return out;
 }
 
@@ -78,7 +92,8 @@ int RunCommand(Command& command, const std::vector<std::string>& arguments) {
   if (!status.ok()) return Fail(command.name(), WithExit(std::move(status), kExitUsage));
   status = command.Run(flags, flags.positional());
   if (!status.ok()) return Fail(command.name(), status);
-  if (std::fflush(stdout) != 0) return Fail(command.name(), WithExit(absl::DataLossError("cannot write to stdout"), kExitIo));
+  if (std::fflush(stdout) != 0)
+    return Fail(command.name(), WithExit(absl::DataLossError("cannot write to stdout"), kExitIo));
   return kExitOk;
 }
 

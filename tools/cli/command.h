@@ -33,9 +33,9 @@ enum ExitCode {
 class Command {
  public:
   virtual ~Command() = default;
-  virtual std::string name() const = 0;      // "partition"
-  virtual std::string summary() const = 0;   // one line
-  virtual std::string usage() const = 0;     // "GRAPH --pp=N --out=PLAN"
+  virtual std::string name() const = 0;                   // "partition"
+  virtual std::string summary() const = 0;                // one line
+  virtual std::string usage() const = 0;                  // "GRAPH --pp=N --out=PLAN"
   virtual std::vector<std::string> examples() const = 0;  // two or more
   virtual void Declare(FlagSet* flags) = 0;
   // `arguments` are the positional ones. Results go to stdout, everything else to stderr.

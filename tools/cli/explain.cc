@@ -21,7 +21,7 @@ struct StageFigures {
   int stage = 0;
   int rank = 0;
   int nodes = 0;
-  int64_t parameters = 0;  // elements of the weights that stand there, constants left out
+  int64_t parameters = 0;                        // elements of the weights that stand there, constants left out
   double forward = 0, backward = 0, weight = 0;  // predicted seconds of a micro-batch
   std::map<std::string, uint64_t> bytes;         // by kind, of the stage's rank
   uint64_t arena = 0;
@@ -29,19 +29,27 @@ struct StageFigures {
 
 std::string KindOf(proto::Life life) {
   switch (life) {
-    case proto::PARAMETER: return "weights";
-    case proto::GRADIENT: return "gradients";
-    case proto::OPTIMIZER: return "optimizer";
-    case proto::PACKED: return "packed";
+    case proto::PARAMETER:
+      return "weights";
+    case proto::GRADIENT:
+      return "gradients";
+    case proto::OPTIMIZER:
+      return "optimizer";
+    case proto::PACKED:
+      return "packed";
     case proto::STASH_FB:
     case proto::STASH_FW:
     case proto::STASH_BW:
     case proto::STASH_FR:
-    case proto::STASH_RB: return "stash";
+    case proto::STASH_RB:
+      return "stash";
     case proto::SENT:
-    case proto::RECEIVED: return "edges";
-    case proto::SCRATCH: return "scratch";
-    default: return "other";
+    case proto::RECEIVED:
+      return "edges";
+    case proto::SCRATCH:
+      return "scratch";
+    default:
+      return "other";
   }
 }
 
@@ -185,7 +193,8 @@ std::string ExplainFully(const proto::ExecutionPlan& plan, const DrawOptions& dr
   const std::vector<StageFigures> stages = Stages(plan, *train);
   absl::StrAppend(&out, "\nmemory of each rank (packed: weights in the kernels' own layout)\n", MemoryTable(stages));
   absl::StrAppend(&out, "\nwhat is in each stage\n");
-  for (int s = 0; s < train->stages_size(); ++s) absl::StrAppend(&out, "  ", s, ": ", NodesText(train->stages(s)), "\n");
+  for (int s = 0; s < train->stages_size(); ++s)
+    absl::StrAppend(&out, "  ", s, ": ", NodesText(train->stages(s)), "\n");
   absl::StrAppend(&out, "\nwhat crosses between stages\n", Boundaries(*train));
   const auto simulation = Simulate(plan, "train");
   if (simulation.ok()) {
@@ -229,8 +238,11 @@ std::string ExplainJson(const proto::ExecutionPlan& plan) {
     out["stages"].push_back(stage);
   }
   for (const proto::Edge& edge : train->edges()) {
-    out["edges"].push_back({{"name", edge.name()}, {"from", edge.from_stage()}, {"to", edge.to_stage()},
-                            {"backward", edge.backward()}, {"bytes", edge.bytes()}});
+    out["edges"].push_back({{"name", edge.name()},
+                            {"from", edge.from_stage()},
+                            {"to", edge.to_stage()},
+                            {"backward", edge.backward()},
+                            {"bytes", edge.bytes()}});
   }
   return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -76,8 +76,9 @@ absl::StatusOr<proto::Model> Llama(const FlagSet& flags, const Knobs& k) {
 }
 
 absl::StatusOr<proto::Model> Mlp(const FlagSet& flags, const Knobs& k) {
-  MR_RETURN_IF_ERROR(OnlyFor(flags, "mlp", {"heads", "kv-heads", "hidden", "vocab", "context", "sequence", "epsilon",
-                                            "tied", "rope-theta", "interleaved"}));
+  MR_RETURN_IF_ERROR(OnlyFor(
+      flags, "mlp",
+      {"heads", "kv-heads", "hidden", "vocab", "context", "sequence", "epsilon", "tied", "rope-theta", "interleaved"}));
   MlpOptions o;
   Take(flags, "layers", k.layers, &o.layers);
   Take(flags, "features", k.features, &o.features);

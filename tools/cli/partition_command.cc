@@ -17,9 +17,11 @@ class PartitionCommand : public Command {
   std::string summary() const override { return "cut a model graph into stages: a plan"; }
   std::string usage() const override { return "GRAPH [FLAGS] --out=PLAN"; }
   std::vector<std::string> examples() const override {
-    return {"partition gpt.textproto --devices=cpu:4 --pp=4 --micro-batch=4 --micro-batches=8 --schedule=1f1b --out=gpt.plan",
-            "partition gpt.textproto --pp=2 --cut-after=h.1.mlp.c_proj --micro-batches=8 --out=gpt.plan",
-            "partition gpt.textproto --pp=2 --dump=after:cut"};
+    return {
+        "partition gpt.textproto --devices=cpu:4 --pp=4 --micro-batch=4 --micro-batches=8 --schedule=1f1b "
+        "--out=gpt.plan",
+        "partition gpt.textproto --pp=2 --cut-after=h.1.mlp.c_proj --micro-batches=8 --out=gpt.plan",
+        "partition gpt.textproto --pp=2 --dump=after:cut"};
   }
   void Declare(FlagSet* flags) override {
     plan_flags_.Declare(flags);

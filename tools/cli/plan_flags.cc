@@ -96,8 +96,8 @@ absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   MR_ASSIGN_OR_RETURN(options.cluster, ClusterOf(flags));
   options.pp = static_cast<int>(flags.pp == 0 ? options.cluster.devices_size() : flags.pp);
   if (options.pp > options.cluster.devices_size()) {
-    return ConfigError(absl::StrCat("--pp=", options.pp, " needs as many devices, but there are ",
-                                    options.cluster.devices_size()));
+    return ConfigError(
+        absl::StrCat("--pp=", options.pp, " needs as many devices, but there are ", options.cluster.devices_size()));
   }
   options.micro_batch = flags.micro_batch;
   options.micro_batches = flags.micro_batches;
@@ -136,11 +136,11 @@ absl::StatusOr<proto::Model> ReadModel(absl::string_view path) {
 
 absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind) {
   MR_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened, OpenDevice(device_kind, DeviceOptions()));
-  return KernelNeedsFn([device = std::shared_ptr<Device>(std::move(opened))](
-                           const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
-    MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, device->NewKernel(desc));
-    return kernel->needs();
-  });
+  return KernelNeedsFn(
+      [device = std::shared_ptr<Device>(std::move(opened))](const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
+        MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, device->NewKernel(desc));
+        return kernel->needs();
+      });
 }
 
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags) {
@@ -152,8 +152,8 @@ absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const P
   if (!plan.ok()) return plan.status();
   const absl::Status verified = VerifyPlan(*plan);
   if (!verified.ok()) {
-    return absl::InternalError(absl::StrCat("the partitioner made a plan that does not verify; please report this: ",
-                                            verified.message()));
+    return absl::InternalError(
+        absl::StrCat("the partitioner made a plan that does not verify; please report this: ", verified.message()));
   }
   return plan;
 }

@@ -39,7 +39,8 @@ class SimulateCommand : public Command {
   std::string summary() const override { return "predict when every instruction of a plan runs"; }
   std::string usage() const override { return "PLAN [--program=train] [--out=TRACE] [--json]"; }
   std::vector<std::string> examples() const override {
-    return {"simulate gpt.plan", "simulate gpt.plan --program=eval --json", "simulate gpt.plan --out=predicted.textproto"};
+    return {"simulate gpt.plan", "simulate gpt.plan --program=eval --json",
+            "simulate gpt.plan --out=predicted.textproto"};
   }
   void Declare(FlagSet* flags) override {
     flags->String("program", &program_, "train, eval or logits");

@@ -8,8 +8,8 @@
 namespace millrace {
 
 std::string VersionText() {
-  return absl::StrCat("millrace ", kVersion, " (schema ", kSchemaVersion, "; backends: ", absl::StrJoin(Backends(), " "),
-                      ")");
+  return absl::StrCat("millrace ", kVersion, " (schema ", kSchemaVersion,
+                      "; backends: ", absl::StrJoin(Backends(), " "), ")");
 }
 
 }  // namespace millrace

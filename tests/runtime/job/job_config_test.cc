@@ -30,7 +30,7 @@ TEST(JobConfig, DefaultsPass) {
 TEST(JobConfig, RefusesWithTheNameOfTheSetting) {
   const std::pair<std::string, std::function<void(proto::JobConfig*)>> cases[] = {
       {"--steps", [](auto* c) { c->set_steps(0); }},
-      {"--out-dir", [](auto* c) { c->clear_out_dir(); }},
+      {"--out", [](auto* c) { c->clear_out_dir(); }},
       {"--beta1", [](auto* c) { c->mutable_optimizer()->set_beta1(1); }},
       {"--beta2", [](auto* c) { c->mutable_optimizer()->set_beta2(0); }},
       {"--epsilon", [](auto* c) { c->mutable_optimizer()->set_epsilon(0); }},
