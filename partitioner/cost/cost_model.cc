@@ -37,9 +37,12 @@ DeviceRates RatesOf(const proto::ClusterDevice& device) {
 }
 
 CostModel::CostModel(const proto::Cluster& cluster, const proto::CostTable& table) {
+  absl::flat_hash_map<std::string, int> groups;
+  for (const proto::ClusterDevice& device : cluster.devices()) ++groups[device.shares()];
   for (const proto::ClusterDevice& device : cluster.devices()) {
     names_.push_back(device.name());
     rates_.push_back(RatesOf(device));
+    shares_.push_back(!device.shares().empty() && groups[device.shares()] > 1);
   }
   for (const proto::Link& link : cluster.links()) {
     links_.push_back({link.from(), link.to(), link.latency_seconds(), link.bytes_per_second()});
@@ -48,15 +51,16 @@ CostModel::CostModel(const proto::Cluster& cluster, const proto::CostTable& tabl
     links_.push_back({link.from(), link.to(), link.latency_seconds(), link.bytes_per_second()});
   }
   for (const proto::KernelCost& kernel : table.kernels()) {
-    const double seconds = Good(kernel.seconds_shared()) ? kernel.seconds_shared() : kernel.seconds();
-    if (std::isfinite(seconds) && seconds >= 0) measured_.emplace(kernel.key(), seconds);
+    if (!std::isfinite(kernel.seconds()) || kernel.seconds() < 0) continue;
+    measured_.emplace(kernel.key(), Measured{kernel.seconds(), Good(kernel.seconds_shared()) ? kernel.seconds_shared()
+                                                                                             : kernel.seconds()});
   }
   instruction_seconds_ = Good(table.instruction_seconds()) ? table.instruction_seconds() : kInstructionSeconds;
 }
 
 double CostModel::CallSeconds(const OpDesc& desc, absl::string_view key, int device) const {
   const auto measured = measured_.find(key);
-  if (measured != measured_.end()) return measured->second;
+  if (measured != measured_.end()) return shares_[device] ? measured->second.shared : measured->second.alone;
   const DeviceRates& rates = rates_[device];
   const double flops = Flops(desc) / (IsMatrixProduct(desc.op) ? rates.matmul_flops : rates.other_flops);
   return rates.call_seconds + std::max(flops, Bytes(desc) / rates.bytes);

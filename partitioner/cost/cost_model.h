@@ -1,8 +1,9 @@
 // Seconds of kernel calls, transfers and plain memory traffic on the devices of a cluster.
 //
-// A call that the cost table knows costs what was measured. Every other call follows the roofline (Williams, Waterman,
-// Patterson 2009): the longer of arithmetic at the device's rate and memory traffic at its bandwidth, plus a fixed cost
-// per call. Devices whose kind is unknown count as "cpu".
+// A call that the cost table knows costs what was measured: with the sharing ranks busy, where the device shares its
+// cores with another one of the cluster and that was measured, else alone. Every other call follows the roofline
+// (Williams, Waterman, Patterson 2009): the longer of arithmetic at the device's rate and memory traffic at its
+// bandwidth, plus a fixed cost per call. Devices whose kind is unknown count as "cpu".
 #ifndef PARTITIONER_COST_COST_MODEL_H_
 #define PARTITIONER_COST_COST_MODEL_H_
 
@@ -50,8 +51,12 @@ class CostModel {
   };
   std::vector<std::string> names_;
   std::vector<DeviceRates> rates_;
+  std::vector<bool> shares_;
   std::vector<LinkRate> links_;
-  absl::flat_hash_map<std::string, double> measured_;
+  struct Measured {
+    double alone = 0, shared = 0;
+  };
+  absl::flat_hash_map<std::string, Measured> measured_;
   double instruction_seconds_;
 };
 

@@ -8,6 +8,7 @@
 namespace millrace {
 namespace {
 
+constexpr int kMostUnits = 1024;
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 // What crosses the border of units [begin, end), for all pairs.
@@ -118,12 +119,42 @@ class Balancer {
   std::vector<std::vector<double>> before_;  // by device: seconds of the units before each one
 };
 
+// Joins `group` neighbouring units each.
+Chain Coarsened(const Chain& chain, int group) {
+  Chain coarse;
+  for (size_t u = 0; u < chain.units.size(); ++u) {
+    const ChainUnit& unit = chain.units[u];
+    if (u % group == 0) {
+      coarse.units.push_back(unit);
+      continue;
+    }
+    ChainUnit& joined = coarse.units.back();
+    for (size_t d = 0; d < unit.forward.size(); ++d) {
+      joined.forward[d] += unit.forward[d];
+      joined.backward[d] += unit.backward[d];
+      joined.weight[d] += unit.weight[d];
+    }
+  }
+  for (ChainTensor tensor : chain.tensors) {
+    for (int& u : tensor.units) u /= group;
+    tensor.units.erase(std::unique(tensor.units.begin(), tensor.units.end()), tensor.units.end());
+    if (tensor.units.size() > 1) coarse.tensors.push_back(std::move(tensor));
+  }
+  return coarse;
+}
+
 }  // namespace
 
 absl::StatusOr<Cut> BalancedCut(const Chain& chain, const std::vector<int>& device_of_stage,
                                 const LinkSecondsFn& link_seconds) {
   MR_RETURN_IF_ERROR(CheckStageCount(chain, static_cast<int>(device_of_stage.size())));
-  return Balancer(chain, device_of_stage, link_seconds).Best();
+  const int units = static_cast<int>(chain.units.size());
+  const int most = std::max(kMostUnits, static_cast<int>(device_of_stage.size()));
+  const int group = units / most;  // rounded down: enough are left for every stage
+  if (group < 2) return Balancer(chain, device_of_stage, link_seconds).Best();
+  Cut cut = Balancer(Coarsened(chain, group), device_of_stage, link_seconds).Best();
+  for (int& unit : cut.first_unit) unit *= group;
+  return cut;
 }
 
 StageWeight WeighStage(const Chain& chain, int begin, int end, int device, const LinkSecondsFn& link_seconds) {

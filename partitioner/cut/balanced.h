@@ -17,7 +17,8 @@ using LinkSecondsFn = std::function<double(uint64_t bytes)>;
 
 // Minimises the slowest stage, then the bytes that cross borders, then puts borders early. A stage's time is the sum of
 // F, B and W of its units on its device and the time of every tensor that crosses its border, each once, however many
-// stages it goes to. O(U^2 (stages + tensors per unit)) time for U units. Errors are CheckStageCount's.
+// stages it goes to. O(U^2 (stages + tensors per unit)) time for U units; of chains of 2048 units and more only every
+// k-th border is looked at. Errors are CheckStageCount's.
 absl::StatusOr<Cut> BalancedCut(const Chain& chain, const std::vector<int>& device_of_stage,
                                 const LinkSecondsFn& link_seconds);
 

@@ -40,11 +40,12 @@ Chain RandomChain(std::mt19937& random, int units, int devices) {
 }
 
 // (slowest stage, border bytes)
-std::pair<double, uint64_t> Weigh(const Chain& chain, const Cut& cut, const std::vector<int>& devices) {
+std::pair<double, uint64_t> Weigh(const Chain& chain, const Cut& cut, const std::vector<int>& devices,
+                                  const LinkSecondsFn& link_seconds = LinkSeconds) {
   std::pair<double, uint64_t> weight = {0, 0};
   for (size_t s = 0; s < devices.size(); ++s) {
     const int end = s + 1 < devices.size() ? cut.first_unit[s + 1] : static_cast<int>(chain.units.size());
-    const StageWeight stage = WeighStage(chain, cut.first_unit[s], end, devices[s], LinkSeconds);
+    const StageWeight stage = WeighStage(chain, cut.first_unit[s], end, devices[s], link_seconds);
     weight.first = std::max(weight.first, stage.seconds);
     weight.second += stage.bytes;
   }
@@ -78,6 +79,17 @@ TEST(BalancedCutTest, NoCutIsBetter) {
     EachCut(units, stages, &other, [&] { best = std::min(best, Weigh(chain, other, devices)); });
     EXPECT_EQ(Weigh(chain, *cut, devices), best) << units << " units, " << stages << " stages";
   }
+}
+
+TEST(BalancedCutTest, LongChains) {
+  Chain chain;
+  for (int u = 0; u < 5000; ++u) chain.units.push_back({"", {u < 2500 ? 1.0 : 3.0}, {0}, {0}, 0});
+  for (int u = 1; u < 5000; ++u) chain.tensors.push_back({1, {u - 1, u}});
+  const LinkSecondsFn free = [](uint64_t) { return 0.0; };
+  const auto cut = BalancedCut(chain, {0, 0, 0, 0}, free);
+  ASSERT_TRUE(cut.ok());
+  // A quarter of all time each, to within the borders that are looked at.
+  EXPECT_NEAR(Weigh(chain, *cut, {0, 0, 0, 0}, free).first, 2500, 30);
 }
 
 TEST(BalancedCutTest, MoreStagesThanUnits) {

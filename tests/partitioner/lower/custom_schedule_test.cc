@@ -1,0 +1,55 @@
+// Custom schedules, run: whatever the order of W and wherever the stages stand, a step gives the bits of one stage.
+#include <algorithm>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/parity/run_plan.h"
+#include "tests/partitioner/lower/partitioning.h"
+#include "tests/partitioner/test_models.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kMicroBatches = 3;
+
+absl::StatusOr<RunResult> Train(const proto::Model& model, int pp, const std::string& csv) {
+  PartitionOptions options = OptionsFor("reference", pp);
+  options.micro_batch = 2;
+  options.micro_batches = kMicroBatches;
+  options.cut = "even";
+  if (!csv.empty()) options.custom_schedule = Schedule::ParseCsv(csv).value();
+  const auto plan = PlanFor(model, options);
+  if (!plan.ok()) return plan.status();
+  RunOptions run;
+  run.device = "reference";
+  run.steps = 2;
+  run.load = RandomTokens(5);
+  return RunPlan(*plan, run);
+}
+
+TEST(CustomScheduleTest, EveryScheduleGivesTheBitsOfOneStage) {
+  const std::vector<NamedModel> models = {{"ThreeReaders", ThreeReaders()}, {"TiedLayers", TiedLayers()},
+                                          {"SkipNet", SkipNet()},           {"PartlyFrozen", PartlyFrozen()},
+                                          {"Gpt2Dropout", TinyGpt2(0.2)},   {"LlamaTied", TinyLlama(2, true)}};
+  const std::vector<std::vector<int>> placements = {{0}, {0, 1}, {0, 1, 0}, {0, 1, 0, 1}, {0, 1, 1, 0}, {1, 2, 0}};
+  for (const NamedModel& named : models) {
+    const auto one = Train(named.model, 1, "");
+    ASSERT_TRUE(one.ok()) << named.name << ": " << one.status();
+    std::vector<std::pair<int, std::string>> schedules = {
+        {2, "0F0,0F1,0BW0,0B1,0F2,0W1,0BW2\n1F0,1B0,1F1,1W0,1BW1,1F2,1B2,1W2\n"}};
+    for (const std::vector<int>& placement : placements) {
+      const int ranks = *std::max_element(placement.begin(), placement.end()) + 1;
+      schedules.push_back({ranks, SplitBackward(placement, ranks, kMicroBatches).ToCsv()});
+    }
+    for (const auto& [ranks, csv] : schedules) {
+      const auto many = Train(named.model, ranks, csv);
+      ASSERT_TRUE(many.ok()) << named.name << ": " << many.status() << "\n" << csv;
+      EXPECT_EQ(many->losses, one->losses) << named.name << "\n" << csv;
+      EXPECT_EQ(many->norms, one->norms) << named.name << "\n" << csv;
+      EXPECT_THAT(Differences(many->weights, one->weights), testing::IsEmpty()) << named.name << "\n" << csv;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace
