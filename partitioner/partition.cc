@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "partitioner/autodiff/differentiate.h"
 #include "partitioner/cost/cost_model.h"
 #include "partitioner/cost/graph_costs.h"
@@ -25,6 +26,20 @@ namespace {
 
 constexpr uint64_t kNormBlockElements = 65536;
 
+// Sizes add up and are multiplied by micro-batches in 64 bits: what could overflow there fits no machine anyway.
+absl::Status CheckTotalSize(const Graph& graph, int64_t micro_batches) {
+  constexpr double kMost = 0x1p60;
+  double bytes = 0;
+  for (const GraphValue& value : graph.values) bytes += static_cast<double>(value.spec.bytes());
+  const double total = bytes * static_cast<double>(micro_batches + 8);
+  if (total <= kMost) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrFormat("the tensors of the model take %.3g bytes at micro-batch %d, and %d micro-batches of them no "
+                      "memory can hold; use "
+                      "smaller or fewer micro-batches",
+                      bytes, graph.micro_batch_size, micro_batches));
+}
+
 class Partitioner {
  public:
   Partitioner(const proto::Model& model, const PartitionOptions& options, const KernelNeedsFn& needs)
@@ -37,6 +52,7 @@ class Partitioner {
     Dump("rewrite", [&] { return rewritten.ToString(); });
     MR_ASSIGN_OR_RETURN(Graph graph, Differentiate(rewritten));
     Dump("differentiate", [&] { return graph.ToString(); });
+    MR_RETURN_IF_ERROR(CheckTotalSize(graph, options_.micro_batches));
     MR_ASSIGN_OR_RETURN(Schedule schedule, ScheduleOf(options_));
     MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, schedule));
     Dump("schedule", [&] { return schedule.ToCsv(); });
@@ -97,6 +113,7 @@ class Partitioner {
   }
 
   absl::Status AddForward(const std::string& name, Graph graph, int64_t micro_batches) {
+    MR_RETURN_IF_ERROR(CheckTotalSize(graph, micro_batches));
     const Schedule& train = programs_[0].schedule;
     ProgramSource source;
     source.name = name;

@@ -234,6 +234,23 @@ TEST(PartitionTest, SaysHowManyBytesTooMany) {
   ExpectRefused(TinyGpt2(), options, absl::StatusCode::kResourceExhausted, ", 1000 more than its ");
 }
 
+TEST(PartitionTest, RefusesSizesThatOverflow) {
+  PartitionOptions options = OptionsFor(1, 1 << 16);
+  options.micro_batch = 1 << 24;
+  const auto model = MakeMlp({.layers = 40, .features = 60000, .width = 60000, .classes = 5}).value();
+  ExpectRefused(model, options, absl::StatusCode::kResourceExhausted, "no memory can hold");
+}
+
+TEST(PartitionTest, RefusesGraphsThatCannotTrain) {
+  proto::Model model = TinyGpt2();
+  model.clear_loss();
+  EXPECT_FALSE(Partition(model, OptionsFor(1, 1), MadeUpNeeds).ok());
+  // Logits must be made by a node.
+  model = TinyGpt2();
+  model.set_logits(model.parameters(0).name());
+  EXPECT_FALSE(Partition(model, OptionsFor(1, 1), MadeUpNeeds).ok());
+}
+
 TEST(PartitionTest, NamesTheNodeThatHasNoKernel) {
   const KernelNeedsFn needs = [](const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
     if (desc.op == "Attention") return absl::UnimplementedError("no such kernel");
