@@ -26,6 +26,10 @@ class StageEmitter {
     for (size_t n = 0; n < graph_.nodes.size(); ++n) {
       if (source_.staged.stage_of_node[n] == stage_) out_->add_nodes(graph_.nodes[n].name);
     }
+    // LOAD fills inputs by name, also where calls read only views of them.
+    for (const Resident& resident : flow_.residents) {
+      if (resident.life == proto::LOADED && resident.stage == stage_) RootValue(resident.value);
+    }
     for (proto::Phase phase : {proto::F, proto::B, proto::W, proto::BW}) {
       const int run = flow_.run_of[stage_][phase];
       if (run >= 0) EmitPhase(run, prepared);

@@ -29,6 +29,7 @@ absl::StatusOr<RunResult> Train(const proto::Model& model, int pp, const std::st
 
 TEST(CustomScheduleTest, EveryScheduleGivesTheBitsOfOneStage) {
   const std::vector<NamedModel> models = {{"ThreeReaders", ThreeReaders()}, {"TiedLayers", TiedLayers()},
+                                          {"Views", Views()},
                                           {"SkipNet", SkipNet()},           {"PartlyFrozen", PartlyFrozen()},
                                           {"Gpt2Dropout", TinyGpt2(0.2)},   {"LlamaTied", TinyLlama(2, true)}};
   const std::vector<std::vector<int>> placements = {{0}, {0, 1}, {0, 1, 0}, {0, 1, 0, 1}, {0, 1, 1, 0}, {1, 2, 0}};

@@ -27,6 +27,7 @@ std::vector<NamedModel> Models() {
       {"DeepMlp", MakeMlp({.layers = 5, .features = 6, .width = 8, .classes = 5, .activation = "silu"}).value()});
   models.push_back({"ThreeReaders", ThreeReaders()});
   models.push_back({"TiedLayers", TiedLayers()});
+  models.push_back({"Views", Views()});
   return models;
 }
 

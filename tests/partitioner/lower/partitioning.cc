@@ -56,6 +56,25 @@ proto::Model TiedLayers() {
   return b.Finish().value();
 }
 
+proto::Model Views() {
+  GraphBuilder b("views");
+  const std::string tokens = b.Input("tokens", {-1, 2, 3}, proto::I64, proto::Input::TOKENS);
+  const std::string labels = b.Input("labels", {-1, 1, 6}, proto::I64, proto::Input::LABELS);
+  const std::string flat = b.Reshape(tokens, {0, 6});
+  std::string x = b.Gather(b.Parameter("embed", {11, 8}, Normal(0.5)), flat);
+  const std::string folded = b.Reshape(x, {0, 12, 4});
+  x = b.Tanh(b.Linear("a", folded, 4, 4));
+  x = b.Add(x, b.Reshape(b.Parameter("shift", {2, 2}, Normal(0.5)), {4}));
+  x = b.Add(b.Linear("b", x, 4, 4), folded);
+  x = b.Reshape(x, {0, 6, 8});
+  x = b.Add(b.Tanh(b.Linear("c", x, 8, 8)), b.Gather(b.Parameter("late", {11, 8}, Normal(0.5)), flat));
+  x = b.Add(x, b.Reshape(b.Gather(b.Parameter("later", {11, 8}, Normal(0.5)), tokens), {0, 6, 8}));
+  const std::string scores = b.Named("scores").MatMul(x, b.Parameter("head", {8, 5}, Normal(0.5)));
+  b.Logits(b.Reshape(scores, {0, 30}));
+  b.SoftmaxCrossEntropy(scores, b.Reshape(labels, {0, 6}));
+  return b.Finish().value();
+}
+
 Schedule SplitBackward(const std::vector<int>& rank_of_stage, int ranks, int micro_batches) {
   Schedule schedule{.stages = static_cast<int>(rank_of_stage.size()), .micro_batches = micro_batches};
   schedule.rank_of_stage = rank_of_stage;

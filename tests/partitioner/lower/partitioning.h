@@ -21,6 +21,9 @@ proto::Model ThreeReaders();
 // One matrix used in the first, a middle and the last layer, beside a frozen one used twice.
 proto::Model TiedLayers();
 
+// Reshaped inputs, activations, parameters and logits, an input that is read at both ends.
+proto::Model Views();
+
 // All micro-batches forward, then input gradients, then weight gradients, on every rank; stage s on rank
 // rank_of_stage[s].
 Schedule SplitBackward(const std::vector<int>& rank_of_stage, int ranks, int micro_batches);
