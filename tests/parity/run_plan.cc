@@ -9,6 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "kernels/backends.h"
 #include "kernels/random.h"
+#include "partitioner/local.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/comm/communicator.h"
@@ -113,12 +114,7 @@ PartitionOptions OptionsFor(const std::string& device, int pp) {
 }
 
 absl::StatusOr<proto::ExecutionPlan> PlanFor(const proto::Model& model, const PartitionOptions& options) {
-  MR_ASSIGN_OR_RETURN(const std::unique_ptr<Device> device,
-                      OpenDevice(options.cluster.devices(0).kind(), DeviceOptions()));
-  const KernelNeedsFn needs = [&device](const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
-    MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, device->NewKernel(desc));
-    return kernel->needs();
-  };
+  MR_ASSIGN_OR_RETURN(const KernelNeedsFn needs, NeedsOf(options.cluster.devices(0).kind()));
   MR_ASSIGN_OR_RETURN(proto::ExecutionPlan plan, Partition(model, options, needs));
   MR_RETURN_IF_ERROR(VerifyPlan(plan));
   return plan;

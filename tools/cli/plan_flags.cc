@@ -1,7 +1,5 @@
 #include "tools/cli/plan_flags.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -12,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "kernels/backends.h"
+#include "partitioner/local.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/plan/verify.h"
@@ -43,18 +41,7 @@ absl::StatusOr<proto::Cluster> DevicesOf(const std::string& text) {
     return UsageError(absl::StrCat("--devices=", text, ": KIND:COUNT is needed, for example cpu:4"));
   }
   MR_RETURN_IF_ERROR(CheckRange("devices", count, 1, kMostDevices));
-  const int64_t cores = std::max<int64_t>(1, sysconf(_SC_NPROCESSORS_ONLN));
-  proto::Cluster cluster;
-  cluster.set_schema_version(kSchemaVersion);
-  cluster.set_name("this machine");
-  for (int64_t i = 0; i < count; ++i) {
-    proto::ClusterDevice* device = cluster.add_devices();
-    device->set_name(absl::StrCat(parts[0], ":", i));
-    device->set_kind(parts[0]);
-    device->set_threads(static_cast<uint32_t>(std::max<int64_t>(1, cores / count)));
-    if (count > cores) device->set_shares("cores");
-  }
-  return cluster;
+  return LocalCluster(parts[0], static_cast<int>(count));
 }
 
 absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
@@ -132,15 +119,6 @@ absl::StatusOr<proto::Model> ReadModel(absl::string_view path) {
   proto::Model model;
   MR_RETURN_IF_ERROR(ReadMessage(path, &model));
   return model;
-}
-
-absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind) {
-  MR_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened, OpenDevice(device_kind, DeviceOptions()));
-  return KernelNeedsFn(
-      [device = std::shared_ptr<Device>(std::move(opened))](const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
-        MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, device->NewKernel(desc));
-        return kernel->needs();
-      });
 }
 
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags) {

@@ -39,9 +39,6 @@ absl::StatusOr<proto::Model> ReadModel(absl::string_view path);
 // Partitions for the devices the flags name and verifies the plan. `--dump` output goes to stdout.
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags);
 
-// Asks a backend's kernels for their needs. One device is opened and kept.
-absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind);
-
 }  // namespace millrace
 
 #endif  // TOOLS_CLI_PLAN_FLAGS_H_
