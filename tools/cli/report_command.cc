@@ -11,6 +11,7 @@
 #include "proto/text_proto.h"
 #include "proto/trace.pb.h"
 #include "runtime/job/balance.h"
+#include "runtime/job/schedule_cap.h"
 #include "runtime/plan/draw.h"
 #include "runtime/plan/plan.h"
 #include "tools/cli/commands.h"
@@ -52,8 +53,11 @@ nlohmann::ordered_json Json(const SimulatedRank& r) {
           {"idle_seconds", r.idle_seconds},       {"busy_seconds", r.busy_seconds}};
 }
 
-std::string Json(const Balance& balance) {
+std::string Json(const Balance& balance, const ScheduleCap& cap) {
   nlohmann::ordered_json out;
+  out["schedule_cap_seconds"] = cap.cap;
+  out["schedule_cap_reached"] = cap.cap_share();
+  out["step_end_seconds"] = cap.with_end - cap.cap;
   out["predicted_seconds"] = balance.predicted_seconds;
   out["measured_seconds"] = balance.measured_seconds;
   out["predicted_bubble"] = balance.predicted_bubble;
@@ -100,12 +104,14 @@ class ReportCommand : public Command {
     MR_RETURN_IF_ERROR(ReadMessage(trace, &measured));
     absl::StatusOr<Balance> balance = MakeBalance(plan, predicted, measured);
     if (!balance.ok()) return WithExit(balance.status(), kExitBadInput);
+    MR_ASSIGN_OR_RETURN(const ScheduleCap cap, MakeScheduleCap(plan, measured));
     if (json_) {
-      std::printf("%s\n", Json(*balance).c_str());
+      std::printf("%s\n", Json(*balance, cap).c_str());
       return absl::OkStatus();
     }
     std::printf("%s, step %llu\n\n%s", plan.model_name().c_str(), static_cast<unsigned long long>(measured.step()),
                 BalanceText(*balance).c_str());
+    std::printf("\n%s", ScheduleCapText(cap, FindProgram(plan, "train")->schedule()).c_str());
     const DrawOptions draw = DrawingForStdout();
     std::printf("\npredicted\n%s\nmeasured\n%s", DrawTimeline(plan, predicted, draw).c_str(),
                 DrawTimeline(plan, measured, draw).c_str());
