@@ -175,8 +175,8 @@ def seconds_of_millrace(a, pp):
                        stdout=subprocess.DEVNULL)
         subprocess.run([a.millrace, 'train', f'--model={model}', f'--pp={pp}', f'--micro-batch={a.micro_batch}',
                         f'--micro-batches={a.micro_batches}', '--schedule=1f1b', f'--steps={a.steps + 1}',
-                        '--data=synthetic', '--clip-norm=1', '--eval-micro-batches=0', '--sample-tokens=0',
-                        '--no-checkpoint', f'--threads={2 // pp}', f'--out={out}'], check=True, stdout=subprocess.DEVNULL)
+                        '--data=synthetic', '--clip-norm=1', '--eval-micro-batches=0', '--sample-bytes=0', '--quiet',
+                        f'--threads={max(1, (os.cpu_count() or 1) // pp)}', f'--out={out}'], check=True, stdout=subprocess.DEVNULL)
         with open(out / 'metrics.csv', encoding='utf-8') as file:
             return [float(row['step_seconds']) for row in csv.DictReader(file)][1:]
 
