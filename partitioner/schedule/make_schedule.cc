@@ -1,0 +1,141 @@
+#include "partitioner/schedule/make_schedule.h"
+
+#include <cmath>
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "partitioner/schedule/gpipe.h"
+#include "partitioner/schedule/one_f_one_b.h"
+#include "partitioner/schedule/placement.h"
+#include "partitioner/schedule/zb_h.h"
+#include "proto/status_macros.h"
+
+namespace millrace {
+namespace {
+
+// Actions of one phase; three phases of 16 bytes an action stay under 1 GiB.
+constexpr int64_t kMostActions = 20'000'000;
+
+struct Kind {
+  const char* name;
+  enum { kOneChunk, kAnyChunks, kV } shape;
+  absl::StatusOr<Schedule> (*make)(const ScheduleRequest& request, const ScheduleCosts& costs);
+};
+
+const Kind kKinds[] = {
+    {"gpipe", Kind::kOneChunk,
+     [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
+       return GPipe(r.ranks, r.micro_batches);
+     }},
+    {"1f1b", Kind::kOneChunk,
+     [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
+       return OneFOneB(r.ranks, r.micro_batches);
+     }},
+    {"zb-h1", Kind::kOneChunk,
+     [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
+       return ZbH1(r.ranks, r.micro_batches);
+     }},
+    {"zb-h2", Kind::kOneChunk,
+     [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
+       return ZbH2(r.ranks, r.micro_batches);
+     }},
+};
+
+const Kind* Find(const std::string& name) {
+  for (const Kind& kind : kKinds) {
+    if (name == kind.name) return &kind;
+  }
+  return nullptr;
+}
+
+absl::Status Bad(const ScheduleRequest& request, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("schedule ", request.kind, ": ", what));
+}
+
+absl::StatusOr<int> ChunksOf(const ScheduleRequest& request) {
+  const Kind* kind = Find(request.kind);
+  if (kind == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there is no schedule \"", request.kind, "\"; there are ", absl::StrJoin(ScheduleKinds(), ", ")));
+  }
+  if (request.ranks < 1 || request.chunks < 1 || request.micro_batches < 1) {
+    return Bad(request, absl::StrCat(request.ranks, " ranks, ", request.chunks, " chunks, ", request.micro_batches,
+                                     " micro-batches; each must be at least 1"));
+  }
+  if (int64_t{request.ranks} * request.chunks > kMostActions / request.micro_batches) {
+    return Bad(request, absl::StrCat(request.ranks, " ranks x ", request.chunks, " chunks x ", request.micro_batches,
+                                     " micro-batches are more than the ", kMostActions, " that fit"));
+  }
+  switch (kind->shape) {
+    case Kind::kAnyChunks:
+      return request.chunks;
+    case Kind::kOneChunk:
+      if (request.chunks == 1) return 1;
+      return Bad(request, absl::StrCat(request.chunks, " chunks; a rank has one (\"interleaved\" takes any number)"));
+    case Kind::kV:
+      if (request.chunks <= 2) return 2;
+      return Bad(request, absl::StrCat(request.chunks, " chunks; a V has 2"));
+  }
+  return absl::InternalError("unreachable");
+}
+
+// One value for each rank.
+absl::StatusOr<std::vector<double>> PerRank(const ScheduleRequest& request, absl::string_view name,
+                                            const std::vector<double>& given, double otherwise) {
+  if (given.size() > 1 && static_cast<int>(given.size()) != request.ranks) {
+    return Bad(request, absl::StrCat(given.size(), " values of ", name, " for ", request.ranks,
+                                     " ranks; give one, or one for each"));
+  }
+  for (double value : given) {
+    if (std::isfinite(value) && value >= 0) continue;
+    return Bad(request, absl::StrCat(name, " of ", value, "; times are finite and not negative"));
+  }
+  if (given.size() > 1) return given;
+  return std::vector<double>(request.ranks, given.empty() ? otherwise : given[0]);
+}
+
+}  // namespace
+
+std::vector<std::string> ScheduleKinds() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kKinds) names.push_back(kind.name);
+  return names;
+}
+
+absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request) {
+  MR_ASSIGN_OR_RETURN(const int chunks, ChunksOf(request));
+  MR_ASSIGN_OR_RETURN(const auto forward, PerRank(request, "forward", request.forward, 1));
+  MR_ASSIGN_OR_RETURN(const auto input, PerRank(request, "backward_input", request.backward_input, 1));
+  MR_ASSIGN_OR_RETURN(const auto weight, PerRank(request, "backward_weight", request.backward_weight, 1));
+  MR_ASSIGN_OR_RETURN(const auto communication, PerRank(request, "communication", request.communication, 0));
+  const bool v = Find(request.kind)->shape == Kind::kV;
+  const std::vector<int> rank_of_stage = v ? VPlacement(request.ranks) : RoundRobinPlacement(request.ranks, chunks);
+  ScheduleCosts costs;
+  for (int s = 0; s < static_cast<int>(rank_of_stage.size()); ++s) {
+    const int rank = rank_of_stage[s];
+    costs.forward.push_back(forward[rank] / chunks);
+    costs.backward_input.push_back(input[rank] / chunks);
+    costs.backward_weight.push_back(weight[rank] / chunks);
+    // On the way up a V the edge from rank r to r - 1 is the one that r - 1 sends over on the way down.
+    const bool up = v && s >= request.ranks && rank > 0;
+    costs.communication.push_back(communication[up ? rank - 1 : rank]);
+    costs.stash.push_back(1.0 / chunks);
+    costs.weight_stash.push_back(0.5 / chunks);
+  }
+  return costs;
+}
+
+absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request) {
+  MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfRequest(request));
+  if (!std::isfinite(request.memory_limit) || request.memory_limit < 0) {
+    return Bad(request, absl::StrCat("a memory limit of ", request.memory_limit,
+                                     "; give the micro-batches that a rank may hold, or 0 for no limit"));
+  }
+  if (request.memory_limit > 0 && request.kind != "zb-auto") {
+    return Bad(request, "keeps no memory limit; \"zb-auto\" does");
+  }
+  return Find(request.kind)->make(request, costs);
+}
+
+}  // namespace millrace

@@ -1,0 +1,46 @@
+// Every schedule by name: a request in, an action list out.
+#ifndef PARTITIONER_SCHEDULE_MAKE_SCHEDULE_H_
+#define PARTITIONER_SCHEDULE_MAKE_SCHEDULE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/plan/action.h"
+#include "runtime/plan/schedule.h"
+
+namespace millrace {
+
+struct ScheduleRequest {
+  std::string kind;       // one of ScheduleKinds()
+  int ranks = 1;          // p
+  int chunks = 1;         // v of "interleaved"; the V-schedules have 2, written 1 or 2; all others 1
+  int micro_batches = 1;  // m
+  // Seconds (or any unit) of one micro-batch on the WHOLE of a rank's layers, and of one transfer from a rank to the
+  // next (either way). Each list is empty (1, 1, 1 and 0), one value for all ranks, or one value for each. A rank's
+  // time divides equally among its chunks.
+  std::vector<double> forward;
+  std::vector<double> backward_input;
+  std::vector<double> backward_weight;
+  std::vector<double> communication;  // [r] from rank r to the next one; the last is used by interleaved chunks only
+  // "zb-auto" only: what a rank may hold, in whole-rank micro-batches, of which B frees one half and W the other.
+  // 0: no limit.
+  double memory_limit = 0;
+};
+
+// INVALID_ARGUMENT says which part of the request is at fault: an unknown kind, numbers below 1 or too large, lists of
+// another length, times that are negative or not finite, too few micro-batches for the kind ("interleaved" needs p,
+// "dualpipev" 2p), a memory limit that the kind cannot keep.
+// The result passes VerifySchedule and CheckTrainSchedule.
+absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request);
+
+// In the order in which a list of choices shows them.
+std::vector<std::string> ScheduleKinds();
+
+// The request's times as times of the stages (chunks) of its schedule, each rank's divided by its number of chunks; the
+// stash of a stage is 1 / chunks, so that memory is counted in whole-rank micro-batches. Fails as MakeSchedule does.
+absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request);
+
+}  // namespace millrace
+
+#endif  // PARTITIONER_SCHEDULE_MAKE_SCHEDULE_H_
