@@ -194,6 +194,24 @@ class Folder(Case):
         self.assertIn(f'resumed after step {int(newest[-8:]) - 10} ', resumed.stderr)
         self.assert_same_run(self.run, 'whole')
 
+    def test_where_every_checkpoint_is_broken_nothing_is_begun_anew(self):
+        self.train(self.run)
+        for manifest in glob.glob(self.at(self.run + '/checkpoint/*/manifest.pb')):
+            os.truncate(manifest, os.path.getsize(manifest) - 1)
+        self.refused(65, ['none of the checkpoints is whole', 'step-00000050', 'step-00000040'],
+                     *self.train_flags(self.run, '--resume=auto'))
+
+    def test_one_process_at_a_time(self):
+        flags = self.train_flags(self.run, '--eval-micro-batches=0', '--resume=auto', micro_batch=32,
+                                 micro_batches=800)
+        first = runs.Started(*flags)
+        first.wait_for('^step 1/')
+        second = runs.millrace(*flags)
+        code = first.end_with(runs.SIGKILL)
+        self.assertEqual(second.returncode, 75, second.stderr)
+        self.assertIn('another process', second.stderr)
+        self.assertEqual(code, -runs.SIGKILL)
+
     def test_a_run_is_never_overwritten(self):
         self.train(self.run)
         self.refused(73, [self.run, '--resume=auto'], *self.train_flags(self.run))
