@@ -107,7 +107,12 @@ void FindStays(const Flow& flow, const std::vector<Step>& list, Pools* pools) {
   }
 }
 
-void Colour(int list_size, PlannedPool* pool) {
+// Bytes of a rank that may go into slots which let a sender run ahead of a late receiver, as a share of its pools.
+constexpr uint64_t kGraceShare = 32;
+
+// With grace, a slot is not given again until another value of the pool has been written elsewhere: a RUN that
+// overwrites what the last SEND still reads would wait for a receiver that is late.
+void Colour(int list_size, bool grace, PlannedPool* pool) {
   std::vector<Stay*> stays;
   for (Stay& stay : pool->stays) {
     if (stay.begin < 0) continue;
@@ -116,13 +121,31 @@ void Colour(int list_size, PlannedPool* pool) {
   }
   std::sort(stays.begin(), stays.end(), [](const Stay* a, const Stay* b) { return a->begin < b->begin; });
   std::vector<int> end;  // by slot: of its last stay
+  int previous = -1;     // slot
   for (Stay* stay : stays) {
-    const auto free = std::find_if(end.begin(), end.end(), [stay](int e) { return e < stay->begin; });
-    stay->slot = static_cast<int>(free - end.begin());
-    if (free == end.end()) end.push_back(0);
-    end[stay->slot] = stay->end;
+    int slot = 0;
+    while (slot < static_cast<int>(end.size()) && (end[slot] >= stay->begin || (grace && slot == previous))) ++slot;
+    if (slot == static_cast<int>(end.size())) end.push_back(0);
+    end[slot] = stay->end;
+    stay->slot = previous = slot;
   }
   pool->slots = static_cast<int>(end.size());
+}
+
+void GiveSlots(const std::vector<int>& of_rank, int list_size, Pools* pools) {
+  uint64_t bytes = 0;
+  for (int p : of_rank) {
+    Colour(list_size, /*grace=*/false, &pools->pools[p]);
+    bytes += pools->pools[p].stride * pools->pools[p].slots;
+  }
+  uint64_t budget = bytes / kGraceShare;
+  for (int p : of_rank) {
+    PlannedPool& pool = pools->pools[p];
+    if (pool.life != proto::SENT || pool.stride > budget) continue;
+    const int slots = pool.slots;
+    Colour(list_size, /*grace=*/true, &pool);
+    budget -= std::min(budget, pool.stride * (pool.slots - slots));
+  }
 }
 
 }  // namespace
@@ -132,7 +155,9 @@ Pools PlanPools(const Flow& flow, const std::vector<std::vector<Step>>& lists) {
   Group(flow, &pools);
   IndexRuns(flow, &pools);
   for (const std::vector<Step>& list : lists) FindStays(flow, list, &pools);
-  for (PlannedPool& pool : pools.pools) Colour(static_cast<int>(lists[pool.rank].size()), &pool);
+  for (size_t rank = 0; rank < lists.size(); ++rank) {
+    GiveSlots(pools.of_rank[rank], static_cast<int>(lists[rank].size()), &pools);
+  }
   return pools;
 }
 

@@ -72,6 +72,26 @@ TEST(MemoryTest, OneFOneBHoldsFewerMicroBatchesThanGPipe) {
   EXPECT_EQ(stash["1f1b"], std::vector<uint32_t>({4, 3, 2, 1}));
 }
 
+TEST(MemoryTest, WhatIsSentIsNotOverwrittenByTheNextMicroBatch) {
+  const auto model = MakeGpt2({.layers = 8, .heads = 4, .width = 128, .vocabulary = 1000, .context = 64}).value();
+  const auto plan = Plan(model, OptionsFor(2, 8, "1f1b"));
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  int sends = 0;
+  for (const proto::RankProgram& rank : plan->programs(0).ranks()) {
+    std::map<uint32_t, uint32_t> slot_of;  // by edge: of the micro-batch before
+    for (const proto::Instruction& instruction : rank.instructions()) {
+      if (instruction.kind() != proto::Instruction::SEND) continue;
+      const proto::SlotUse& use = instruction.slots(0);
+      if (rank.pools(use.pool()).life() != proto::SENT) continue;
+      const auto [before, is_first] = slot_of.emplace(instruction.edge(), use.slot());
+      sends += !is_first;
+      if (!is_first) EXPECT_NE(before->second, use.slot()) << rank.rank() << " edge " << instruction.edge();
+      before->second = use.slot();
+    }
+  }
+  EXPECT_GE(sends, 14);
+}
+
 TEST(MemoryTest, TiedParameterStandsOnEveryRankThatUsesIt) {
   PartitionOptions options = OptionsFor(3, 2);
   options.cut = "even";
