@@ -5,9 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "partitioner/schedule/dualpipev.h"
 #include "partitioner/schedule/gpipe.h"
+#include "partitioner/schedule/interleaved.h"
 #include "partitioner/schedule/one_f_one_b.h"
 #include "partitioner/schedule/placement.h"
+#include "partitioner/schedule/zb_auto.h"
 #include "partitioner/schedule/zb_h.h"
 #include "proto/status_macros.h"
 
@@ -32,6 +35,10 @@ const Kind kKinds[] = {
      [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
        return OneFOneB(r.ranks, r.micro_batches);
      }},
+    {"interleaved", Kind::kAnyChunks,
+     [](const ScheduleRequest& r, const ScheduleCosts& costs) -> absl::StatusOr<Schedule> {
+       return Interleaved(r.ranks, r.chunks, r.micro_batches, costs);
+     }},
     {"zb-h1", Kind::kOneChunk,
      [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
        return ZbH1(r.ranks, r.micro_batches);
@@ -39,6 +46,23 @@ const Kind kKinds[] = {
     {"zb-h2", Kind::kOneChunk,
      [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
        return ZbH2(r.ranks, r.micro_batches);
+     }},
+    {"zb-auto", Kind::kOneChunk,
+     [](const ScheduleRequest& r, const ScheduleCosts& costs) -> absl::StatusOr<Schedule> {
+       if (r.memory_limit > 0 && r.memory_limit < 1) {
+         return absl::InvalidArgumentError(absl::StrCat("schedule zb-auto: a memory limit of ", r.memory_limit,
+                                                        "; a rank must hold at least 1 micro-batch"));
+       }
+       return ZbAuto(r.ranks, r.micro_batches, costs, r.memory_limit);
+     }},
+    {"dualpipev", Kind::kV,
+     [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
+       if (r.micro_batches < 2 * r.ranks && r.ranks > 1) {
+         return absl::InvalidArgumentError(
+             absl::StrCat("schedule dualpipev: ", r.micro_batches, " micro-batches on ", r.ranks, " ranks; it needs ",
+                          2 * r.ranks, ", because every rank fills both of its chunks before the steady state begins"));
+       }
+       return DualPipeV(r.ranks, r.micro_batches);
      }},
 };
 

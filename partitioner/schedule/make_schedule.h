@@ -29,8 +29,8 @@ struct ScheduleRequest {
 };
 
 // INVALID_ARGUMENT says which part of the request is at fault: an unknown kind, numbers below 1 or too large, lists of
-// another length, times that are negative or not finite, too few micro-batches for the kind ("interleaved" needs p,
-// "dualpipev" 2p), a memory limit that the kind cannot keep.
+// another length, times that are negative or not finite, too few micro-batches for the kind ("dualpipev"
+// needs 2p), a memory limit that the kind cannot keep.
 // The result passes VerifySchedule and CheckTrainSchedule.
 absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request);
 
