@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 
 PROGRAM = os.path.abspath('tools/millrace')
 # What must be the same text when a run is repeated; the others are times.
@@ -77,9 +79,14 @@ class Started:
     def wait_for(self, pattern):
         for line in self.process.stderr:
             self.seen += line
-            if re.search(pattern, line):
-                return
+            match = re.search(pattern, line)
+            if match:
+                return match
         raise AssertionError(f'the run ended before it said {pattern!r}:\n{self.seen}')
+
+    def wait_for_step(self, step):
+        while int(self.wait_for(r'^step (\d+)/').group(1)) < step:
+            pass
 
     def end_with(self, number):
         """Sends the signal once the run has been followed this far; the exit code, negative for a fatal signal."""
@@ -92,12 +99,22 @@ class Started:
         return self.process.wait()
 
 
-def stop_after(step, number, *arguments):
-    """Runs until the step is reported, sends the signal, and gives the exit code and what was said."""
-    run = Started(*arguments)
-    run.wait_for(rf'^step {step}/')
-    code = run.end_with(number)
-    return code, run.seen
+def stop_after(step, number, folder, *arguments):
+    """Runs until the step is reported, sends the signal, and gives the exit code and what was said. A run that was done
+    before the signal came (a busy machine) is put back to where it began and tried again."""
+    for _ in range(5):
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as kept:
+            if os.path.exists(folder):
+                shutil.copytree(folder, os.path.join(kept, 'run'))
+            run = Started(*arguments)
+            run.wait_for_step(step)
+            code = run.end_with(number)
+            if code != 0:
+                return code, run.seen
+            shutil.rmtree(folder)
+            if os.path.exists(os.path.join(kept, 'run')):
+                shutil.move(os.path.join(kept, 'run'), folder)
+    raise AssertionError(f'five runs were done before a signal after step {step} reached them:\n{run.seen}')
 
 
 SIGINT, SIGKILL, SIGTERM = signal.SIGINT, signal.SIGKILL, signal.SIGTERM
