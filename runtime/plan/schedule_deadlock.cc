@@ -1,0 +1,81 @@
+#include "runtime/plan/schedule_deadlock.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "runtime/plan/schedule_walk.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kCycleShown = 12;  // waits
+constexpr int kRanksShown = 16;
+constexpr int kAround = 6;  // actions before and after where a rank stands
+
+// The action that is missing, under the name that it has in its list.
+Action MissingInput(const Schedule& schedule, const Action& waiting) {
+  Action input = *NeighbourInput(schedule, waiting);
+  if (input.phase == proto::F) return input;
+  const std::vector<Action>& list = schedule.ranks[schedule.rank_of_stage[input.stage]];
+  if (std::find(list.begin(), list.end(), input) == list.end()) input.phase = proto::BW;
+  return input;
+}
+
+// Ranks that wait for each other in a circle. Every stuck rank waits for one that is stuck too.
+std::vector<int> Cycle(const Schedule& schedule, const std::vector<size_t>& next) {
+  int rank = 0;
+  while (next[rank] == schedule.ranks[rank].size()) ++rank;
+  std::vector<int> path;
+  for (auto at = path.end(); at == path.end(); at = std::find(path.begin(), path.end(), rank)) {
+    path.push_back(rank);
+    rank = schedule.rank_of_stage[NeighbourInput(schedule, schedule.ranks[rank][next[rank]])->stage];
+    if (std::find(path.begin(), path.end(), rank) != path.end()) break;
+  }
+  path.erase(path.begin(), std::find(path.begin(), path.end(), rank));
+  return path;
+}
+
+std::string Window(const std::vector<Action>& list, size_t next) {
+  const size_t first = next > kAround ? next - kAround : 0;
+  const size_t last = std::min(list.size(), next + kAround + 1);
+  std::string text = first > 0 ? " ..." : "";
+  for (size_t i = first; i < last; ++i) {
+    absl::StrAppend(&text, i == next ? " [" : " ", list[i].ToString(), i == next ? "]" : "");
+  }
+  return absl::StrCat(text, last < list.size() ? " ..." : "");
+}
+
+}  // namespace
+
+std::string DescribeDeadlock(const Schedule& schedule, const std::vector<size_t>& next) {
+  const std::vector<int> cycle = Cycle(schedule, next);
+  std::string text;
+  for (int i = 0; i < static_cast<int>(cycle.size()); ++i) {
+    if (i == kCycleShown) {
+      absl::StrAppend(&text, "; and ", cycle.size() - kCycleShown, " more");
+      break;
+    }
+    const int rank = cycle[i];
+    const Action& waiting = schedule.ranks[rank][next[rank]];
+    const Action missing = MissingInput(schedule, waiting);
+    const int maker = schedule.rank_of_stage[missing.stage];
+    absl::StrAppend(&text, i > 0 ? "; " : "", "rank ", rank, " waits at ", waiting.ToString(), " for ",
+                    missing.ToString(), ", which ", maker == rank ? "it" : absl::StrCat("rank ", maker),
+                    " lists after ", schedule.ranks[maker][next[maker]].ToString());
+  }
+  absl::StrAppend(&text, "; put one of these earlier\n");
+  const int ranks = schedule.ranks.size();
+  const int digits = absl::StrCat(std::max(0, ranks - 1)).size();
+  int shown = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const bool circular = std::find(cycle.begin(), cycle.end(), rank) != cycle.end();
+    if (ranks > kRanksShown && (!circular || ++shown > kRanksShown)) continue;
+    const bool stuck = next[rank] < schedule.ranks[rank].size();
+    absl::StrAppend(&text, absl::StrFormat("%s rank %*d |", stuck ? "!" : " ", digits, rank),
+                    Window(schedule.ranks[rank], next[rank]), " |\n");
+  }
+  return text;
+}
+
+}  // namespace millrace
