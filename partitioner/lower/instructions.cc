@@ -53,7 +53,7 @@ class Emitter {
       case Instruction::LOAD:
         out->set_stage(step.index);
         out->set_seconds(seconds_.load(step.index));
-        for (int p : pools_.loads_of[step.index]) Use(p, step.micro_batch, true, out);
+        for (int p : pools_.loads_of[step.index]) Use(p, step.index, step.micro_batch, true, out);
         return;
       case Instruction::RUN: {
         const PhaseRun& run = flow_.runs[step.index];
@@ -62,7 +62,7 @@ class Emitter {
         out->set_seconds(run.seconds);
         const std::vector<int>& writes = pools_.writes_of[step.index];
         for (int p : pools_.of_run[step.index]) {
-          Use(p, step.micro_batch, std::binary_search(writes.begin(), writes.end(), p), out);
+          Use(p, run.stage, step.micro_batch, std::binary_search(writes.begin(), writes.end(), p), out);
         }
         return;
       }
@@ -72,13 +72,14 @@ class Emitter {
         out->set_edge(edges_[step.index]);
         out->set_channel(ChannelOf(step));
         out->set_seconds(seconds_.transfer(transfer));
-        Use(pools_.pool_of[send ? transfer.from : transfer.to], step.micro_batch, !send, out);
+        const int resident = send ? transfer.from : transfer.to;
+        Use(pools_.pool_of[resident], flow_.residents[resident].stage, step.micro_batch, !send, out);
       }
     }
   }
 
-  void Use(int pool, int micro_batch, bool writes, Instruction* out) {
-    const int slot = pools_.pools[pool].stays[micro_batch].slot;
+  void Use(int pool, int stage, int micro_batch, bool writes, Instruction* out) {
+    const int slot = pools_.pools[pool].At(stage, micro_batch).slot;
     proto::SlotUse& use = *out->add_slots();
     use.set_pool(pools_.pools[pool].index);
     use.set_slot(slot);

@@ -109,10 +109,13 @@ class Lowering {
     const std::vector<Step>& list = lists_[rank];
     std::vector<uint64_t> change(list.size() + 1, 0);
     for (int p : pools_.of_rank[rank]) {
-      for (const Stay& stay : pools_.pools[p].stays) {
+      const PlannedPool& pool = pools_.pools[p];
+      for (size_t s = 0; s < pool.stays.size(); ++s) {
+        const Stay& stay = pool.stays[s];
         if (stay.begin < 0) continue;
-        change[stay.begin] += pools_.pools[p].stride;
-        change[stay.end + 1] -= pools_.pools[p].stride;
+        const uint64_t bytes = pool.bytes[s / source_.schedule.micro_batches];
+        change[stay.begin] += bytes;
+        change[stay.end + 1] -= bytes;
       }
     }
     uint64_t alive = 0, largest = 0;

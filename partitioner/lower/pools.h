@@ -1,5 +1,5 @@
-// Pools of one program: residents that live and die together share one, and each micro-batch in flight has a slot of
-// it.
+// Pools of one program: residents of a stage that live and die together lie side by side, and each micro-batch in
+// flight has a slot.
 #ifndef PARTITIONER_LOWER_POOLS_H_
 #define PARTITIONER_LOWER_POOLS_H_
 
@@ -27,12 +27,18 @@ struct PlannedPool {
   proto::Life life = proto::LIFE_UNSPECIFIED;
   std::string name;
   int rank = 0;
-  int stage = 0;
-  int index = 0;               // among the pools of the rank
-  std::vector<int> residents;  // side by side in this order
-  uint64_t stride = 0;
+  int index = 0;                // among the pools of the rank
+  std::vector<int> stages;      // whose residents lie here, each from the beginning of a slot
+  std::vector<uint64_t> bytes;  // by position in `stages`: of the residents side by side
+  std::vector<int> residents;
+  uint64_t stride = 0;  // the largest of `bytes`
   int slots = 0;
-  std::vector<Stay> stays;  // by micro-batch; never written: begin = -1
+  std::vector<Stay> stays;  // by position in `stages`, then micro-batch; never written: begin = -1
+
+  // Where a stage's micro-batch stays. A stage that only reads what another one of the rank left has no part of its
+  // own: such a pool belongs to that one alone.
+  Stay& At(int stage, int micro_batch);
+  const Stay& At(int stage, int micro_batch) const { return const_cast<PlannedPool*>(this)->At(stage, micro_batch); }
 };
 
 struct Pools {
@@ -45,10 +51,11 @@ struct Pools {
   std::vector<std::vector<int>> writes_of;  // by run: pools it writes
 };
 
-// Groups residents by life, maker and readers, then gives every pool as many slots as `lists` (one per rank) needs, by
-// greedy colouring of the stays in the order they begin. OUTPUT pools are alive to the end of the list. SENT pools get
-// one slot more where their slots would be written again right after the SEND that reads them, within a small share of
-// the rank's pools, so that a late receiver does not hold up the sender.
+// Groups residents by life, maker and readers; stages of one rank share a pool where that takes fewer bytes than a pool
+// each and no other stage reads what lies there. Then gives every pool as many slots as `lists` (one per rank) needs,
+// by greedy colouring of the stays in the order they begin. OUTPUT pools are alive to the end of the list. SENT pools
+// get one slot more where their slots would be written again right after the SEND that reads them, within a small share
+// of the rank's pools, so that a late receiver does not hold up the sender.
 Pools PlanPools(const Flow& flow, const std::vector<std::vector<Step>>& lists);
 
 }  // namespace millrace

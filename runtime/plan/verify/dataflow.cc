@@ -15,6 +15,12 @@ namespace {
 
 using proto::Instruction;
 
+// Whose values an instruction reads or writes.
+struct Tenant {
+  uint32_t micro_batch = 0;
+  uint32_t stage = 0;
+};
+
 class RankFlow {
  public:
   RankFlow(const proto::Program& program, const Wiring& wiring, const ProgramLayout& layout,
@@ -94,9 +100,9 @@ class RankFlow {
       return Fault("extent", "the plan has more pieces of memory than can be checked");
     }
     for (const Touch& touch : footprint.reads)
-      MR_RETURN_IF_ERROR(Read(run.slots(touch.position), touch, run.micro_batch()));
+      MR_RETURN_IF_ERROR(Read(run.slots(touch.position), touch, {run.micro_batch(), run.stage()}));
     for (const Touch& touch : footprint.writes) {
-      MR_RETURN_IF_ERROR(Write(run.slots(touch.position), touch, run.micro_batch()));
+      MR_RETURN_IF_ERROR(Write(run.slots(touch.position), touch, {run.micro_batch(), run.stage()}));
     }
     for (uint64_t accumulator : footprint.accumulators) {
       const auto [last, is_new] = added_.emplace(accumulator, run.micro_batch());
@@ -113,8 +119,7 @@ class RankFlow {
   absl::Status Load(const Instruction& load) {
     const auto& values = program_.stages(load.stage()).values();
     for (int v = 0; v < values.size(); ++v) {
-      if (values[v].life() == proto::LOADED)
-        MR_RETURN_IF_ERROR(Whole(load, layout_.first_value[load.stage()] + v, true));
+      if (values[v].life() == proto::LOADED) MR_RETURN_IF_ERROR(Whole(load, load.stage(), v, true));
     }
     return absl::OkStatus();
   }
@@ -122,7 +127,7 @@ class RankFlow {
   absl::Status Send(const Instruction& send) {
     const proto::Edge& edge = program_.edges(send.edge());
     const int id = layout_.first_value[edge.from_stage()] + edge.from_value();
-    if (layout_.values[id].pool >= 0) return Whole(send, id, false);
+    if (layout_.values[id].pool >= 0) return Whole(send, edge.from_stage(), edge.from_value(), false);
     if (weights_changed_ >= 0 && !order_.Before(weights_changed_, i_)) return WeightsUnordered(weights_changed_, i_);
     weight_sends_.push_back(i_);
     return absl::OkStatus();
@@ -130,7 +135,7 @@ class RankFlow {
 
   absl::Status Receive(const Instruction& receive) {
     const proto::Edge& edge = program_.edges(receive.edge());
-    return Whole(receive, layout_.first_value[edge.to_stage()] + edge.to_value(), true);
+    return Whole(receive, edge.to_stage(), edge.to_value(), true);
   }
 
   // A SEND of a weight and a STEP or GATHER need an order. Those are all on the compute channel, so the nearest counts.
@@ -150,7 +155,8 @@ class RankFlow {
   }
 
   // Reads or writes all of a value in the slot that the instruction names for its pool.
-  absl::Status Whole(const Instruction& instruction, int id, bool write) {
+  absl::Status Whole(const Instruction& instruction, uint32_t stage, int value, bool write) {
+    const int id = layout_.first_value[stage] + value;
     const ProgramLayout::PlacedValue& placed = layout_.values[id];
     if (!budget_->Spend(placed.last_atom - placed.first_atom + 1)) {
       return Fault("extent", "the plan has more pieces of memory than can be checked");
@@ -159,18 +165,28 @@ class RankFlow {
     while (static_cast<int>(instruction.slots(position).pool()) != placed.pool) ++position;
     for (int atom = placed.first_atom; atom < placed.last_atom; ++atom) {
       const Touch touch = {position, atom, id};
-      MR_RETURN_IF_ERROR(write ? Write(instruction.slots(position), touch, instruction.micro_batch())
-                               : Read(instruction.slots(position), touch, instruction.micro_batch()));
+      const Tenant tenant = {instruction.micro_batch(), stage};
+      MR_RETURN_IF_ERROR(write ? Write(instruction.slots(position), touch, tenant)
+                               : Read(instruction.slots(position), touch, tenant));
     }
     return absl::OkStatus();
   }
 
-  absl::Status Read(const proto::SlotUse& use, const Touch& touch, uint32_t micro_batch) {
+  // Is what the reader looks for in the slot then: written by its own stage, or, of a view, lent by another one?
+  bool IsFor(const Tenancy& tenancy, const Touch& touch, const Tenant& reader) const {
+    if (tenancy.micro_batch != reader.micro_batch) return false;
+    if (tenancy.stage == static_cast<int>(reader.stage)) return true;
+    const ProgramLayout::PlacedValue& placed = layout_.values[touch.value];
+    return layout_.lent.contains(
+        std::tuple(static_cast<int>(reader.stage), placed.pool, placed.first_atom, tenancy.stage));
+  }
+
+  absl::Status Read(const proto::SlotUse& use, const Touch& touch, const Tenant& reader) {
     Slot& slot = slots_.At(use);
     Cell& cell = slots_.CellOf(slot, touch.atom);
     const int tenancy = static_cast<int>(slot.tenancies.size()) - 1;
-    if (tenancy < 0 || slot.tenancies.back().micro_batch != micro_batch || cell.tenancy != tenancy) {
-      return NotThere(use, slot, touch, micro_batch);
+    if (tenancy < 0 || !IsFor(slot.tenancies.back(), touch, reader) || cell.tenancy != tenancy) {
+      return NotThere(use, slot, touch, reader);
     }
     if (cell.value != touch.value && layout_.values[touch.value].written) {
       return Fault(
@@ -181,9 +197,9 @@ class RankFlow {
     if (cell.writer != i_ && !order_.Before(cell.writer, i_))
       return Unordered("reads", "writes", cell.writer, use, touch);
     slot.tenancies.back().end = i_;
-    for (int& reader : cell.readers) {
-      if (order_.ChannelOf(reader) == order_.ChannelOf(i_)) {
-        reader = i_;
+    for (int& earlier : cell.readers) {
+      if (order_.ChannelOf(earlier) == order_.ChannelOf(i_)) {
+        earlier = i_;
         return absl::OkStatus();
       }
     }
@@ -191,7 +207,7 @@ class RankFlow {
     return absl::OkStatus();
   }
 
-  absl::Status Write(const proto::SlotUse& use, const Touch& touch, uint32_t micro_batch) {
+  absl::Status Write(const proto::SlotUse& use, const Touch& touch, const Tenant& writer) {
     Slot& slot = slots_.At(use);
     Cell& cell = slots_.CellOf(slot, touch.atom);
     const bool group = list_.instructions(i_).kind() == Instruction::GROUP;
@@ -201,8 +217,10 @@ class RankFlow {
     for (int reader : cell.readers) {
       if (reader == i_ ? group : !order_.Before(reader, i_)) return Unordered("writes", "reads", reader, use, touch);
     }
-    if (slot.tenancies.empty() || slot.tenancies.back().micro_batch != micro_batch) {
-      slot.tenancies.push_back({micro_batch, i_, i_});
+    const int stage = static_cast<int>(writer.stage);
+    if (slot.tenancies.empty() || slot.tenancies.back().micro_batch != writer.micro_batch ||
+        slot.tenancies.back().stage != stage) {
+      slot.tenancies.push_back({writer.micro_batch, stage, i_, i_});
     }
     slot.tenancies.back().end = i_;
     cell.tenancy = static_cast<int>(slot.tenancies.size()) - 1;
@@ -213,17 +231,21 @@ class RankFlow {
   }
 
   // The micro-batch's value is not in the slot: either somebody wrote over it, or nobody ever wrote it.
-  absl::Status NotThere(const proto::SlotUse& use, const Slot& slot, const Touch& touch, uint32_t micro_batch) {
+  absl::Status NotThere(const proto::SlotUse& use, const Slot& slot, const Touch& touch, const Tenant& reader) {
     for (int t = static_cast<int>(slot.tenancies.size()) - 2; t >= 0; --t) {
-      if (slot.tenancies[t].micro_batch != micro_batch) continue;
+      if (!IsFor(slot.tenancies[t], touch, reader)) continue;
       const Tenancy& next = slot.tenancies[t + 1];
-      return Broken("slot-in-use", {&program_, rank_, next.begin},
-                    absl::StrCat("writes micro-batch ", next.micro_batch, " into ", NameOfSlot(use),
-                                 " while micro-batch ", micro_batch, " is in it, whose ", Name(touch), " instruction ",
-                                 i_, " (", DescribeAt(i_), ") still reads"));
+      const bool same_stage = next.stage == slot.tenancies[t].stage;
+      return Broken(
+          "slot-in-use", {&program_, rank_, next.begin},
+          absl::StrCat("writes micro-batch ", next.micro_batch,
+                       same_stage ? "" : absl::StrCat(" of stage ", next.stage), " into ", NameOfSlot(use),
+                       " while micro-batch ", reader.micro_batch,
+                       same_stage ? "" : absl::StrCat(" of stage ", slot.tenancies[t].stage), " is in it, whose ",
+                       Name(touch), " instruction ", i_, " (", DescribeAt(i_), ") still reads"));
     }
-    return Fault("read-before-write", absl::StrCat("reads ", Name(touch), " of micro-batch ", micro_batch, " in ",
-                                                   NameOfSlot(use), ", which nothing has written"));
+    return Fault("read-before-write", absl::StrCat("reads ", Name(touch), " of micro-batch ", reader.micro_batch,
+                                                   " in ", NameOfSlot(use), ", which nothing has written"));
   }
 
   absl::Status Unordered(absl::string_view does, absl::string_view did, int earlier, const proto::SlotUse& use,

@@ -35,10 +35,14 @@ void MarkWritten(const proto::Program& program, ProgramLayout* layout) {
 }
 
 // A tensor inside one rank is an alias and leaves its bytes as they are; one that comes from elsewhere is written.
-void MarkReceived(const proto::Program& program, const Wiring& wiring, ProgramLayout* layout) {
+void MarkEdges(const proto::Program& program, const Wiring& wiring, ProgramLayout* layout) {
   for (const proto::Edge& edge : program.edges()) {
-    if (wiring.rank_of_stage[edge.from_stage()] == wiring.rank_of_stage[edge.to_stage()]) continue;
-    layout->values[layout->first_value[edge.to_stage()] + edge.to_value()].written = true;
+    ProgramLayout::PlacedValue& to = layout->values[layout->first_value[edge.to_stage()] + edge.to_value()];
+    if (wiring.rank_of_stage[edge.from_stage()] == wiring.rank_of_stage[edge.to_stage()]) {
+      layout->lent.emplace(edge.to_stage(), to.pool, to.first_atom, edge.from_stage());
+    } else {
+      to.written = true;
+    }
   }
 }
 
@@ -46,14 +50,13 @@ void IndexRank(const proto::Program& program, int rank, ProgramLayout* layout) {
   const proto::RankProgram& list = program.ranks(rank);
   ProgramLayout::RankLayout& mine = layout->ranks[rank];
   mine.pools.resize(list.pools_size());
-  mine.slot_bytes.resize(list.pools_size());
-  absl::flat_hash_set<std::tuple<int, uint64_t, uint64_t>> distinct;
   for (uint32_t stage : list.stages()) {
+    absl::flat_hash_set<std::tuple<int, uint64_t, uint64_t>> distinct;
     for (const proto::Value& value : program.stages(stage).values()) {
       if (value.pool() >= 0) {
         mine.pools[value.pool()].Add(value.offset(), value.bytes());
         if (distinct.emplace(value.pool(), value.offset(), value.bytes()).second) {
-          mine.slot_bytes[value.pool()] += RoundUp(value.bytes());
+          mine.slot_bytes[{value.pool(), static_cast<int>(stage)}] += RoundUp(value.bytes());
         }
       } else if (value.life() == proto::SCRATCH) {
         mine.scratch.Add(value.offset(), value.bytes());
@@ -113,7 +116,7 @@ absl::StatusOr<ProgramLayout> LayOut(const proto::ExecutionPlan& plan, const pro
   layout.ranks.resize(program.ranks_size());
   for (int rank = 0; rank < program.ranks_size(); ++rank) IndexRank(program, rank, &layout);
   MarkWritten(program, &layout);
-  MarkReceived(program, wiring, &layout);
+  MarkEdges(program, wiring, &layout);
   return layout;
 }
 

@@ -4,9 +4,12 @@
 #define RUNTIME_PLAN_VERIFY_LAYOUT_H_
 
 #include <cstdint>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "proto/plan.pb.h"
 #include "runtime/plan/verify/persistent.h"
@@ -35,10 +38,13 @@ struct ProgramLayout {
   };
   struct RankLayout {
     std::vector<Atoms> pools;
-    // Of each pool: its distinct ranges, each rounded up to 256, added up: what one slot in use costs.
-    std::vector<uint64_t> slot_bytes;
+    // By (pool, stage): the distinct ranges of the stage's values there, each rounded up to 256, added up: what a slot
+    // costs that this stage is in.
+    absl::flat_hash_map<std::pair<int, int>, uint64_t> slot_bytes;
     Atoms scratch;
   };
+  // (stage, pool, first atom, stage that lends): what an edge inside a rank lets the views of a stage read.
+  absl::flat_hash_set<std::tuple<int, int, int, int>> lent;
   std::vector<int> first_value;  // of each stage: index into values
   std::vector<PlacedValue> values;
   std::vector<RankLayout> ranks;

@@ -31,8 +31,8 @@ absl::StatusOr<Slots> Slots::Of(const proto::Program& program, const ProgramLayo
 std::vector<uint64_t> Slots::AliveBytes(const ProgramLayout::RankLayout& layout, int instructions) const {
   std::vector<uint64_t> alive(instructions + 1, 0);
   for (size_t s = 0; s < slots_.size(); ++s) {
-    const uint64_t bytes = layout.slot_bytes[pool_of_slot_[s]];
     for (const Tenancy& tenancy : slots_[s].tenancies) {
+      const uint64_t bytes = layout.slot_bytes.at({static_cast<int>(pool_of_slot_[s]), tenancy.stage});
       alive[tenancy.begin] += bytes;
       alive[tenancy.end + 1] -= bytes;
     }

@@ -14,9 +14,10 @@
 
 namespace millrace {
 
-// One stay of a micro-batch in a slot.
+// One stay of a micro-batch of a stage in a slot.
 struct Tenancy {
   uint32_t micro_batch = 0;
+  int stage = 0;  // that wrote
   int begin = 0;  // instruction that first wrote
   int end = 0;    // instruction that last read or wrote
 };
@@ -46,7 +47,7 @@ class Slots {
   }
   Cell& CellOf(const Slot& slot, int atom) { return cells_[slot.first_cell + atom]; }
 
-  // bytes alive at each instruction of the list: every slot of a pool counts what its layout takes.
+  // bytes alive at each instruction of the list: every slot counts what the layout of the stage that is in it takes.
   std::vector<uint64_t> AliveBytes(const ProgramLayout::RankLayout& layout, int instructions) const;
 
  private:
