@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "partitioner/check_devices.h"
 #include "partitioner/schedule/check_schedule.h"
 #include "partitioner/schedule/gpipe.h"
 #include "partitioner/schedule/one_f_one_b.h"
@@ -26,17 +26,13 @@ absl::Status CheckRange(absl::string_view option, int64_t value, int64_t most) {
   return Bad(option, absl::StrCat(value), absl::StrCat("1 to ", most));
 }
 
-absl::Status CheckCluster(const PartitionOptions& options) {
+absl::Status CheckDevicesUsed(const PartitionOptions& options) {
   const auto& devices = options.cluster.devices();
   if (devices.size() < options.pp) {
     return absl::InvalidArgumentError(
         absl::StrCat("pp = ", options.pp, " needs as many devices; the cluster has ", devices.size()));
   }
-  absl::flat_hash_set<std::string> names;
   for (int d = 0; d < options.pp; ++d) {
-    if (!names.insert(devices[d].name()).second) {
-      return absl::InvalidArgumentError(absl::StrCat("the cluster has two devices named '", devices[d].name(), "'"));
-    }
     if (devices[d].kind() != devices[0].kind()) {
       return absl::InvalidArgumentError(absl::StrCat("the cluster has devices of kinds '", devices[0].kind(), "' and '",
                                                      devices[d].kind(), "'; a pipeline runs on devices of one kind"));
@@ -73,7 +69,9 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   if (options.cut != "by-hand" && !options.cut_after.empty()) {
     return Bad("cut", options.cut, "by-hand where stages are named by their last nodes");
   }
-  MR_RETURN_IF_ERROR(CheckCluster(options));
+  MR_RETURN_IF_ERROR(CheckCluster(options.cluster));
+  MR_RETURN_IF_ERROR(CheckCostTable(options.costs));
+  MR_RETURN_IF_ERROR(CheckDevicesUsed(options));
   if (options.custom_schedule.has_value()) return CheckCustom(options);
   if (options.schedule != "gpipe" && options.schedule != "1f1b") {
     return Bad("schedule", options.schedule, "gpipe or 1f1b");

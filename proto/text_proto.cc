@@ -10,6 +10,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/stubs/logging.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/unknown_field_set.h"
 #include "proto/status_macros.h"
@@ -50,23 +51,72 @@ class FirstError : public google::protobuf::io::ErrorCollector {
 // A text form never begins with this control character.
 bool LooksBinary(absl::string_view bytes) { return !bytes.empty() && bytes[0] == '\x08'; }
 
-bool HasUnknownFields(const Message& message) {
-  const Reflection* reflection = message.GetReflection();
-  if (!reflection->GetUnknownFields(message).empty()) return true;
-  std::vector<const FieldDescriptor*> fields;
-  reflection->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
-    if (field->is_repeated()) {
-      for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
-        if (HasUnknownFields(reflection->GetRepeatedMessage(message, field, i))) return true;
-      }
-    } else if (HasUnknownFields(reflection->GetMessage(message, field))) {
-      return true;
+bool IsUtf8(absl::string_view bytes) {
+  for (size_t i = 0; i < bytes.size();) {
+    const unsigned char lead = bytes[i];
+    if (lead < 0x80) {
+      ++i;
+      continue;
     }
+    if (lead < 0xC2 || lead > 0xF4) return false;
+    const size_t tail = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    if (i + tail >= bytes.size()) return false;
+    const unsigned char first = bytes[i + 1];
+    // Overlong forms, surrogates, and what lies beyond U+10FFFF.
+    if ((lead == 0xE0 && first < 0xA0) || (lead == 0xED && first > 0x9F) || (lead == 0xF0 && first < 0x90) ||
+        (lead == 0xF4 && first > 0x8F)) {
+      return false;
+    }
+    for (size_t k = 1; k <= tail; ++k) {
+      if ((static_cast<unsigned char>(bytes[i + k]) & 0xC0) != 0x80) return false;
+    }
+    i += 1 + tail;
   }
-  return false;
+  return true;
 }
+
+// What a parser lets through: "" when nothing.
+class FieldCheck {
+ public:
+  std::string Problem(const Message& message) {
+    const Reflection* reflection = message.GetReflection();
+    if (!reflection->GetUnknownFields(message).empty()) {
+      return "has fields that this program does not know; written by a newer millrace, or another kind of file";
+    }
+    std::vector<const FieldDescriptor*> fields;
+    reflection->ListFields(message, &fields);
+    for (const FieldDescriptor* field : fields) {
+      const int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+      for (int i = 0; i < count; ++i) {
+        std::string problem = ProblemOf(message, *reflection, field, field->is_repeated() ? i : -1);
+        if (!problem.empty()) return problem;
+        if (!IsNested(field)) break;
+      }
+    }
+    return "";
+  }
+
+ private:
+  static bool IsNested(const FieldDescriptor* field) {
+    return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE || field->type() == FieldDescriptor::TYPE_STRING;
+  }
+
+  std::string ProblemOf(const Message& message, const Reflection& reflection, const FieldDescriptor* field, int index) {
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      return Problem(index < 0 ? reflection.GetMessage(message, field)
+                               : reflection.GetRepeatedMessage(message, field, index));
+    }
+    // The text parser takes any bytes, which could then be neither written nor printed.
+    if (field->type() != FieldDescriptor::TYPE_STRING) return "";
+    const std::string& text = index < 0 ? reflection.GetStringReference(message, field, &space_)
+                                        : reflection.GetRepeatedStringReference(message, field, index, &space_);
+    if (IsUtf8(text)) return "";
+    return absl::StrCat("has a string that is not UTF-8, \"", absl::CHexEscape(absl::string_view(text).substr(0, 64)),
+                        "\", in field ", field->name());
+  }
+
+  std::string space_;
+};
 
 absl::Status CheckVersion(const Message& message, absl::string_view origin) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName("schema_version");
@@ -84,6 +134,7 @@ absl::Status CheckVersion(const Message& message, absl::string_view origin) {
 }
 
 absl::Status ParseBinary(absl::string_view bytes, absl::string_view origin, Message* message, int max_depth) {
+  google::protobuf::LogSilencer silencer;  // the library would print its own view of damage to stderr
   google::protobuf::io::ArrayInputStream array(bytes.data(), static_cast<int>(bytes.size()));
   google::protobuf::io::CodedInputStream coded(&array);
   coded.SetRecursionLimit(max_depth);
@@ -91,11 +142,6 @@ absl::Status ParseBinary(absl::string_view bytes, absl::string_view origin, Mess
     return absl::InvalidArgumentError(absl::StrCat(origin, ": ", bytes.size(), " bytes that are not a whole binary ",
                                                    message->GetDescriptor()->name(),
                                                    " (cut short, damaged, or another kind of file)"));
-  }
-  if (HasUnknownFields(*message)) {
-    return absl::InvalidArgumentError(absl::StrCat(origin, ": binary ", message->GetDescriptor()->name(),
-                                                   " has fields that this program does not know; written by a newer millrace, "
-                                                   "or another kind of file"));
   }
   return absl::OkStatus();
 }
@@ -121,6 +167,10 @@ absl::Status ParseMessage(absl::string_view bytes, absl::string_view origin, Mes
   if (bytes.empty()) return absl::InvalidArgumentError(absl::StrCat(origin, ": the file is empty"));
   MR_RETURN_IF_ERROR(LooksBinary(bytes) ? ParseBinary(bytes, origin, message, limits.max_depth)
                                         : ParseText(bytes, origin, message, limits.max_depth));
+  const std::string problem = FieldCheck().Problem(*message);
+  if (!problem.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(origin, ": ", message->GetDescriptor()->name(), " ", problem));
+  }
   return CheckVersion(*message, origin);
 }
 

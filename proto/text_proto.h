@@ -26,7 +26,7 @@ inline constexpr uint32_t kSchemaVersion = 1;
 absl::StatusOr<std::string> ReadFile(absl::string_view path, uint64_t max_bytes);
 
 // Reads a message file, text or binary (told apart by the content), refusing unknown fields, nesting over max_depth,
-// non-finite sizes and a schema_version other than kSchemaVersion. Errors are INVALID_ARGUMENT and read
+// strings that are not UTF-8 and a schema_version other than kSchemaVersion. Errors are INVALID_ARGUMENT and read
 // "file:line:column: what"; binary ones name the byte count.
 absl::Status ReadMessage(absl::string_view path, google::protobuf::Message* message, const ReadLimits& limits = {});
 

@@ -12,20 +12,20 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/text_format.h"
+#include "proto/file_error.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 
 namespace millrace {
 namespace {
 
-absl::Status ErrnoStatus(int error, absl::string_view what) { return absl::ErrnoToStatus(error, what); }
-
 absl::Status WriteAll(int fd, absl::string_view bytes, absl::string_view path) {
   while (!bytes.empty()) {
     const ssize_t n = write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
-      return ErrnoStatus(n < 0 ? errno : ENOSPC, absl::StrCat(path, ": cannot write the last ", bytes.size(), " bytes"));
+      return CannotWrite(n < 0 ? errno : ENOSPC,
+                         absl::StrCat(path, ": cannot write the last ", bytes.size(), " bytes"));
     }
     bytes.remove_prefix(n);
   }
@@ -36,10 +36,10 @@ absl::Status SyncFolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, absl::StrCat(folder, ": cannot open the folder to make a rename durable"));
+  if (fd < 0) return CannotWrite(errno, absl::StrCat(folder, ": cannot open the folder to make a rename durable"));
   const int failed = fsync(fd) != 0 ? errno : 0;
   close(fd);
-  return failed != 0 ? ErrnoStatus(failed, absl::StrCat(folder, ": fsync")) : absl::OkStatus();
+  return failed != 0 ? CannotWrite(failed, absl::StrCat(folder, ": fsync")) : absl::OkStatus();
 }
 
 }  // namespace
@@ -47,10 +47,10 @@ absl::Status SyncFolderOf(const std::string& path) {
 absl::StatusOr<std::string> ReadFile(absl::string_view path, uint64_t max_bytes) {
   const std::string name(path);
   const int fd = open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return ErrnoStatus(errno, absl::StrCat(path, ": cannot open"));
+  if (fd < 0) return CannotRead(errno, absl::StrCat(path, ": cannot open"));
   absl::Cleanup closer = [fd] { close(fd); };
   struct stat info;
-  if (fstat(fd, &info) != 0) return ErrnoStatus(errno, absl::StrCat(path, ": cannot stat"));
+  if (fstat(fd, &info) != 0) return CannotRead(errno, absl::StrCat(path, ": cannot stat"));
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, S_ISDIR(info.st_mode) ? ": is a folder; a file is needed here" : ": is not a regular file"));
@@ -64,7 +64,7 @@ absl::StatusOr<std::string> ReadFile(absl::string_view path, uint64_t max_bytes)
   while (done < bytes.size()) {
     const ssize_t n = read(fd, bytes.data() + done, bytes.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, absl::StrCat(path, ": cannot read"));
+    if (n < 0) return CannotRead(errno, absl::StrCat(path, ": cannot read"));
     if (n == 0) break;  // it shrank
     done += n;
   }
@@ -76,12 +76,12 @@ absl::Status WriteFileAtomically(absl::string_view path, absl::string_view bytes
   const std::string name(path);
   const std::string temp = absl::StrCat(path, ".tmp.", getpid());
   const int fd = open(temp.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) return ErrnoStatus(errno, absl::StrCat(path, ": cannot create"));
+  if (fd < 0) return CannotWrite(errno, absl::StrCat(path, ": cannot create"));
   absl::Status status = WriteAll(fd, bytes, path);
-  if (status.ok() && fsync(fd) != 0) status = ErrnoStatus(errno, absl::StrCat(path, ": fsync"));
-  if (close(fd) != 0 && status.ok()) status = ErrnoStatus(errno, absl::StrCat(path, ": close"));
+  if (status.ok() && fsync(fd) != 0) status = CannotWrite(errno, absl::StrCat(path, ": fsync"));
+  if (close(fd) != 0 && status.ok()) status = CannotWrite(errno, absl::StrCat(path, ": close"));
   if (status.ok() && rename(temp.c_str(), name.c_str()) != 0) {
-    status = ErrnoStatus(errno, absl::StrCat(path, ": cannot rename the finished file into place"));
+    status = CannotWrite(errno, absl::StrCat(path, ": cannot rename the finished file into place"));
   }
   if (!status.ok()) {
     unlink(temp.c_str());

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/dtype.h"
+#include "proto/file_error.h"
 #include "proto/status_macros.h"
 #include "runtime/checkpoint/durable_file.h"
 
@@ -106,7 +107,7 @@ absl::Status WriteSafetensors(const std::string& path, const TensorSource& sourc
   if (rename(temporary.c_str(), path.c_str()) != 0) {
     const int error = errno;
     unlink(temporary.c_str());
-    return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot rename the finished file into place"));
+    return CannotWrite(error, absl::StrCat(path, ": cannot rename the finished file into place"));
   }
   return SyncFolder(FolderOf(path));
 }

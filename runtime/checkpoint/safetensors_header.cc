@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/dtype.h"
 #include "proto/status_macros.h"
@@ -14,6 +16,12 @@
 
 namespace millrace {
 namespace {
+
+// Names come from the file: what is printed of them is short and has no control characters.
+std::string Shown(absl::string_view name) {
+  constexpr size_t kShown = 96;
+  return absl::StrCat("'", absl::CHexEscape(name.substr(0, kShown)), name.size() > kShown ? "..." : "", "'");
+}
 
 struct Entry {
   std::string name;
@@ -67,13 +75,14 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       return names_.insert(name).second || Fail("is named twice");
     }
     field_ = name;
-    if (place_ == kMetadata) return metadata.emplace(name, "").second || Fail(absl::StrCat("has ", name, " twice"));
+    if (place_ == kMetadata)
+      return metadata.emplace(name, "").second || Fail(absl::StrCat("has ", Shown(name), " twice"));
     const Entry& entry = entries.back();
     const bool twice = (name == "dtype" && entry.dtype) || (name == "shape" && entry.shape) ||
                        (name == "data_offsets" && entry.data_offsets);
-    if (twice) return Fail(absl::StrCat("has ", name, " twice"));
+    if (twice) return Fail(absl::StrCat("has ", Shown(name), " twice"));
     if (name != "dtype" && name != "shape" && name != "data_offsets") {
-      return Fail(absl::StrCat("has the unknown field ", name));
+      return Fail(absl::StrCat("has the unknown field ", Shown(name)));
     }
     return true;
   }
@@ -119,7 +128,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool Fail(absl::string_view what) {
-    if (problem.empty()) problem = place_ == kStart ? std::string(what) : absl::StrCat("'", key_, "': ", what);
+    if (problem.empty()) problem = place_ == kStart ? std::string(what) : absl::StrCat(Shown(key_), ": ", what);
     return false;
   }
 
@@ -140,7 +149,7 @@ absl::StatusOr<NamedTensor> CheckEntry(const Entry& entry) {
     if (*entry.dtype == name) tensor.type.set_dtype(dtype);
   }
   if (tensor.type.dtype() == proto::DATA_TYPE_UNSPECIFIED) {
-    return absl::InvalidArgumentError(absl::StrCat("dtype ", *entry.dtype, " is not one of those we have"));
+    return absl::InvalidArgumentError(absl::StrCat("dtype ", Shown(*entry.dtype), " is not one of those we have"));
   }
   for (uint64_t dim : *entry.shape) {
     if (dim > std::numeric_limits<int64_t>::max()) {
@@ -163,6 +172,8 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
   const auto refuse = [&](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat(origin, ": safetensors header: ", why));
   };
+  // The JSON parser takes this byte for the end of the text and would leave what follows unread.
+  if (absl::StrContains(json, '\0')) return refuse("holds a byte of zero");
   HeaderReader reader(limits);
   const bool parsed = nlohmann::json::sax_parse(json.begin(), json.end(), &reader);
   if (!reader.problem.empty()) return refuse(reader.problem);
@@ -181,10 +192,10 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
   uint64_t end = 0;
   for (const Entry& entry : entries) {
     absl::StatusOr<NamedTensor> tensor = CheckEntry(entry);
-    if (!tensor.ok()) return refuse(absl::StrCat("'", entry.name, "': ", tensor.status().message()));
+    if (!tensor.ok()) return refuse(absl::StrCat(Shown(entry.name), ": ", tensor.status().message()));
     const uint64_t begin = (*entry.data_offsets)[0];
     if (begin != end) {
-      return refuse(absl::StrCat("'", entry.name, "': begins at byte ", begin,
+      return refuse(absl::StrCat(Shown(entry.name), ": begins at byte ", begin,
                                  " of the buffer, but the tensor before it ends at ", end,
                                  ": tensors must follow each other without overlap or hole"));
     }

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "proto/file_error.h"
 
 namespace millrace {
 
@@ -21,9 +22,9 @@ absl::StatusOr<RegularFile> RegularFile::Open(absl::string_view path, bool follo
   file.path_ = std::string(path);
   // O_NONBLOCK: opening a pipe must not wait for a writer.
   file.fd_ = open(file.path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | (follow_links ? 0 : O_NOFOLLOW));
-  if (file.fd_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
+  if (file.fd_ < 0) return CannotRead(errno, absl::StrCat(path, ": cannot open"));
   struct stat facts;
-  if (fstat(file.fd_, &facts) != 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot stat"));
+  if (fstat(file.fd_, &facts) != 0) return CannotRead(errno, absl::StrCat(path, ": cannot stat"));
   if (!S_ISREG(facts.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(
         path, S_ISDIR(facts.st_mode) ? ": is a folder; a file is needed here" : ": is not a regular file"));
@@ -37,7 +38,7 @@ absl::Status RegularFile::ReadAt(uint64_t offset, void* memory, uint64_t bytes) 
   while (bytes > 0) {
     const ssize_t n = pread(fd_, to, std::min<uint64_t>(bytes, uint64_t{1} << 30), offset);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot read at byte ", offset));
+    if (n < 0) return CannotRead(errno, absl::StrCat(path_, ": cannot read at byte ", offset));
     if (n == 0) {
       return absl::DataLossError(
           absl::StrCat(path_, ": ends at byte ", offset, " though it had ", size_, " bytes when it was opened"));
@@ -61,7 +62,7 @@ bool Exists(absl::string_view path) {
 
 absl::StatusOr<std::vector<std::string>> ListFolder(absl::string_view path) {
   DIR* folder = opendir(std::string(path).c_str());
-  if (folder == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot list the folder"));
+  if (folder == nullptr) return CannotRead(errno, absl::StrCat(path, ": cannot list the folder"));
   std::vector<std::string> names;
   while (const dirent* entry = readdir(folder)) {
     const absl::string_view name = entry->d_name;

@@ -11,6 +11,8 @@
 namespace millrace {
 namespace {
 
+constexpr uint32_t kMostThreads = 4096;  // of one rank: more than any machine has cores
+
 absl::Status Bad(absl::string_view setting, double value, absl::string_view must) {
   return absl::InvalidArgumentError(absl::StrCat(setting, " is ", value, "; it must be ", must));
 }
@@ -62,6 +64,9 @@ absl::Status CheckJobConfig(const proto::JobConfig& config, const proto::Executi
   if (config.steps() == 0) return absl::InvalidArgumentError("--steps is 0; say how many optimizer steps to train");
   if (config.out_dir().empty()) {
     return absl::InvalidArgumentError("--out is empty; say which folder the run's results go to");
+  }
+  if (config.threads() > kMostThreads) {
+    return Bad("--threads", config.threads(), absl::StrCat("0 (cores / ranks) to ", kMostThreads));
   }
   if (!(config.sample_temperature() >= 0)) {
     return Bad("--sample-temperature", config.sample_temperature(), "0 (the likeliest byte) or more");

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "proto/file_error.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/data/regular_file.h"
@@ -58,7 +59,7 @@ absl::StatusOr<std::unique_ptr<MetricsFile>> MetricsFile::Open(const std::string
   MR_RETURN_IF_ERROR(
       WriteFileAtomically(path, absl::StrCat(header, "\n", absl::StrJoin(kept, "\n"), kept.empty() ? "" : "\n")));
   const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
+  if (fd < 0) return CannotWrite(errno, absl::StrCat(path, ": cannot open"));
   std::unique_ptr<MetricsFile> file(new MetricsFile(path, fd));
   file->kept_rows_ = std::move(kept);
   return file;
@@ -72,14 +73,14 @@ absl::Status MetricsFile::Append(uint64_t step, const std::vector<double>& numbe
   while (done < row.size()) {
     const ssize_t n = write(fd_, row.data() + done, row.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return absl::ErrnoToStatus(n < 0 ? errno : ENOSPC, absl::StrCat(path_, ": cannot write step ", step));
+    if (n <= 0) return CannotWrite(n < 0 ? errno : ENOSPC, absl::StrCat(path_, ": cannot write step ", step));
     done += n;
   }
   return absl::OkStatus();
 }
 
 absl::Status MetricsFile::Sync() {
-  if (fsync(fd_) != 0) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": fsync"));
+  if (fsync(fd_) != 0) return CannotWrite(errno, absl::StrCat(path_, ": fsync"));
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "proto/file_error.h"
 #include "proto/status_macros.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/durable_file.h"
@@ -50,7 +51,7 @@ absl::StatusOr<std::string> CheckpointNamed(const std::string& path) {
 absl::StatusOr<RunFolder> RunFolder::Open(const std::string& path, bool continues) {
   MR_RETURN_IF_ERROR(MakeFolder(path));
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open the folder"));
+  if (fd < 0) return CannotWrite(errno, absl::StrCat(path, ": cannot open the folder"));
   RunFolder folder(path, fd);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     return absl::AbortedError(

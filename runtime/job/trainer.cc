@@ -111,14 +111,14 @@ absl::Status InProcessTrainer::Restore(const std::string& checkpoint) {
   // Cheap questions first: the manifest alone tells whether this run is that one.
   MR_ASSIGN_OR_RETURN(const proto::CheckpointManifest facts, ReadManifest(checkpoint));
   MR_RETURN_IF_ERROR(CheckPlanHash(facts, checkpoint, plan_.hash()));
+  if (facts.seed() != config_.seed()) {
+    return absl::FailedPreconditionError(absl::StrCat(checkpoint, ": was made with --seed=", facts.seed(),
+                                                      ", but this run has --seed=", config_.seed()));
+  }
   if (facts.data_description() != data_.train->description()) {
     return absl::FailedPreconditionError(
         absl::StrCat(checkpoint, ": was made with the data '", facts.data_description(), "', but this run has '",
                      data_.train->description(), "'; resume with the same --data, order and sequence length"));
-  }
-  if (facts.seed() != config_.seed()) {
-    return absl::FailedPreconditionError(absl::StrCat(checkpoint, ": was made with --seed=", facts.seed(),
-                                                      ", but this run has --seed=", config_.seed()));
   }
   if (facts.samples_consumed() != facts.step() * samples_per_step() || facts.optimizer_steps() > facts.step()) {
     return absl::InvalidArgumentError(absl::StrCat(checkpoint, ": its position in the data (", facts.samples_consumed(),

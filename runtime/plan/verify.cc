@@ -10,6 +10,7 @@
 #include "runtime/plan/verify/calls.h"
 #include "runtime/plan/verify/completeness.h"
 #include "runtime/plan/verify/dataflow.h"
+#include "runtime/plan/verify/facts.h"
 #include "runtime/plan/verify/layout.h"
 #include "runtime/plan/verify/persistent.h"
 #include "runtime/plan/verify/rendezvous.h"
@@ -51,6 +52,7 @@ absl::Status VerifyPlan(const proto::ExecutionPlan& plan) {
         "version", {},
         absl::StrCat("schema version ", plan.schema_version(), "; this build reads version ", kSchemaVersion));
   }
+  MR_RETURN_IF_ERROR(CheckFacts(plan));
   MR_ASSIGN_OR_RETURN(PersistentMemory memory, CheckPersistentMemory(plan));
   std::vector<Wiring> wirings;
   absl::flat_hash_set<std::string> names;

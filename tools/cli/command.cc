@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "proto/file_error.h"
 #include "tools/cli/version.h"
 
 namespace millrace {
@@ -114,7 +115,17 @@ ExitCode ExitCodeOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kExitPayload);
   int code = 0;
   if (payload.has_value() && absl::SimpleAtoi(std::string(*payload), &code)) return static_cast<ExitCode>(code);
-  return DefaultExitCode(status.code());
+  switch (FileFaultOf(status)) {
+    case FileFault::kRead:
+      return kExitNoInput;
+    case FileFault::kCreate:
+      return kExitCannotCreate;
+    case FileFault::kIo:
+      return kExitIo;
+    case FileFault::kNone:
+      return DefaultExitCode(status.code());
+  }
+  return kExitUnexpected;
 }
 
 absl::StatusOr<std::string> OnlyArgument(const std::vector<std::string>& arguments, absl::string_view what) {

@@ -5,6 +5,7 @@
 #include "runtime/plan/plan.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/explain.h"
+#include "tools/cli/plan_flags.h"
 #include "tools/cli/terminal.h"
 
 namespace millrace {
@@ -22,7 +23,7 @@ class ExplainCommand : public Command {
   }
   absl::Status Run(const FlagSet&, const std::vector<std::string>& arguments) override {
     MR_ASSIGN_OR_RETURN(const std::string path, OnlyArgument(arguments, "the plan"));
-    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, LoadPlan(path));
+    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, ReadPlan(path));
     DrawOptions draw = DrawingForStdout();
     if (width_ < 0 || width_ > 10000) return UsageError("--width must be from 0 to 10000");
     if (width_ > 0) draw.width = static_cast<int>(width_);

@@ -2,9 +2,14 @@
 
 #include <filesystem>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "partitioner/check_devices.h"
 #include "partitioner/graph/build_graph.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/cluster.pb.h"
@@ -105,11 +110,51 @@ absl::StatusOr<Inspection> ModelGraph(const std::string& bytes, const std::strin
                      {"hash", graph.model_hash}}};
 }
 
-template <typename Message>
-absl::StatusOr<Inspection> Other(const std::string& bytes, const std::string& path, const std::string& kind) {
-  Message message;
-  MR_RETURN_IF_ERROR(ParseMessage(bytes, path, &message));
-  return Inspection{kind, {{"bytes", Number(bytes.size())}}};
+absl::StatusOr<Inspection> Cluster(const std::string& bytes, const std::string& path) {
+  proto::Cluster cluster;
+  MR_RETURN_IF_ERROR(ParseMessage(bytes, path, &cluster));
+  MR_RETURN_IF_ERROR(CheckCluster(cluster));
+  return Inspection{
+      "cluster",
+      {{"name", cluster.name()}, {"devices", Number(cluster.devices_size())}, {"links", Number(cluster.links_size())}}};
+}
+
+absl::StatusOr<Inspection> Costs(const std::string& bytes, const std::string& path) {
+  proto::CostTable costs;
+  MR_RETURN_IF_ERROR(ParseMessage(bytes, path, &costs));
+  MR_RETURN_IF_ERROR(CheckCostTable(costs));
+  return Inspection{"cost table",
+                    {{"device", costs.device_name()},
+                     {"kind", costs.measured() ? "measured" : "modelled"},
+                     {"kernels", Number(costs.kernels_size())},
+                     {"links", Number(costs.links_size())}}};
+}
+
+absl::StatusOr<Inspection> Job(const std::string& bytes, const std::string& path) {
+  proto::JobConfig job;
+  MR_RETURN_IF_ERROR(ParseMessage(bytes, path, &job));
+  return Inspection{"job",
+                    {{"steps", Number(job.steps())},
+                     {"seed", Number(job.seed())},
+                     {"data", job.data().path().empty() ? job.data().format() : job.data().path()},
+                     {"out", job.out_dir()}}};
+}
+
+constexpr int kNotRead = 0, kRefused = 1 << 30;
+
+// How far reading came: the line and column of a text form, kNotRead where not even the beginning fits, kRefused where
+// the message was read and what it says is wrong.
+std::pair<int, int> ReadUpTo(const absl::Status& status, const std::string& path) {
+  absl::string_view text = status.message();
+  if (!absl::ConsumePrefix(&text, absl::StrCat(path, ":"))) return {kRefused, 0};
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 2));
+  int line = 0, column = 0;
+  if (parts.size() == 3 && absl::SimpleAtoi(parts[0], &line) && absl::SimpleAtoi(parts[1], &column)) {
+    return line > 1 || column > 16 ? std::make_pair(line, column) : std::make_pair(kNotRead, 0);
+  }
+  // Bytes of another kind of message end in the first of these, or leave the second behind.
+  const bool other = absl::StrContains(text, "not a whole binary") || absl::StrContains(text, "does not know");
+  return {other ? kNotRead : kRefused, 0};
 }
 
 absl::StatusOr<Inspection> Trace(const std::string& bytes, const std::string& path) {
@@ -127,19 +172,33 @@ absl::StatusOr<Inspection> Trace(const std::string& bytes, const std::string& pa
 
 absl::StatusOr<Inspection> MessageFile(const std::string& path) {
   MR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, ReadLimits().max_bytes));
-  std::string refusals;
-  const auto attempt = [&](absl::string_view kind, absl::StatusOr<Inspection> found) {
-    if (!found.ok()) absl::StrAppend(&refusals, "\n  not a ", kind, ": ", found.status().message());
-    return found;
+  struct Kind {
+    const char* name;
+    absl::StatusOr<Inspection> (*read)(const std::string& bytes, const std::string& path);
   };
-  for (const auto& found :
-       {attempt("plan", Plan(bytes, path)), attempt("model", ModelGraph(bytes, path)),
-        attempt("trace", Trace(bytes, path)), attempt("job", Other<proto::JobConfig>(bytes, path, "job")),
-        attempt("cluster", Other<proto::Cluster>(bytes, path, "cluster")),
-        attempt("cost table", Other<proto::CostTable>(bytes, path, "cost table"))}) {
+  static constexpr Kind kKinds[] = {{"plan", Plan},       {"model", ModelGraph}, {"trace", Trace},
+                                    {"cluster", Cluster}, {"cost table", Costs}, {"job", Job}};
+  // Every kind is tried. When none fits, the one that was read furthest says what is wrong with the file.
+  const Kind* nearest = nullptr;
+  absl::Status why;
+  std::pair<int, int> furthest;
+  for (const Kind& kind : kKinds) {
+    absl::StatusOr<Inspection> found = kind.read(bytes, path);
     if (found.ok()) return found;
+    const std::pair<int, int> reached = ReadUpTo(found.status(), path);
+    if (nearest != nullptr && reached <= furthest) continue;
+    nearest = &kind;
+    why = found.status();
+    furthest = reached;
   }
-  return absl::InvalidArgumentError(absl::StrCat(path, ": none of Millrace's files", refusals));
+  if (furthest.first == kNotRead) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": none of Millrace's files: neither a plan, a model, a trace, a cluster, a cost table nor a ",
+        "job in text or binary form; weights are told by their name, .safetensors"));
+  }
+  absl::string_view text = why.message();
+  if (absl::ConsumePrefix(&text, absl::StrCat(path, ": "))) text = absl::StripLeadingAsciiWhitespace(text);
+  return absl::InvalidArgumentError(absl::StrCat(path, ": nearest to a ", nearest->name, ", but: ", text));
 }
 
 }  // namespace

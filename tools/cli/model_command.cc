@@ -151,8 +151,7 @@ class ModelCommand : public Command {
       return absl::IsInvalidArgument(model.status()) ? WithExit(model.status(), kExitUsage) : model.status();
     }
     if (out_.empty()) return UsageError("--out=FILE is missing");
-    const absl::Status written = WriteMessage(out_, *model);
-    if (!written.ok()) return WithExit(written, kExitCannotCreate);
+    MR_RETURN_IF_ERROR(WriteMessage(out_, *model));
     std::printf("%s: %s, %d nodes, %lld parameters\n", out_.c_str(), model->name().c_str(), model->nodes_size(),
                 static_cast<long long>(Weights(*model)));
     return absl::OkStatus();

@@ -35,8 +35,7 @@ class PartitionCommand : public Command {
     absl::StatusOr<proto::ExecutionPlan> plan = MakePlan(model, plan_flags_);
     if (!plan.ok()) return absl::Status(plan.status());
     if (out_.empty()) return absl::OkStatus();
-    const absl::Status written = WriteMessage(out_, *plan);
-    if (!written.ok()) return WithExit(written, kExitCannotCreate);
+    MR_RETURN_IF_ERROR(WriteMessage(out_, *plan));
     if (json_) {
       std::printf("%s\n", ExplainJson(*plan).c_str());
     } else {

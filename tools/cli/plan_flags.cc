@@ -7,12 +7,19 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "partitioner/check_devices.h"
+#include "partitioner/graph/build_graph.h"
 #include "partitioner/local.h"
+#include "partitioner/options.h"
+#include "partitioner/schedule/make_schedule.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
+#include "runtime/log/log.h"
+#include "runtime/plan/plan.h"
 #include "runtime/plan/verify.h"
 #include "tools/cli/command.h"
 
@@ -33,6 +40,10 @@ absl::Status CheckWord(absl::string_view flag, const std::string& word, const st
                                  near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
 }
 
+absl::Status OfFile(absl::string_view path, const absl::Status& status) {
+  return status.ok() ? status : absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
 // "cpu:4" -> four devices cpu:0 ... cpu:3 that share this machine's cores.
 absl::StatusOr<proto::Cluster> DevicesOf(const std::string& text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
@@ -49,9 +60,7 @@ absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
     if (!flags.devices.empty()) return UsageError("--devices and --cluster say the same thing twice: give one of them");
     proto::Cluster cluster;
     MR_RETURN_IF_ERROR(ReadMessage(flags.cluster, &cluster));
-    if (cluster.devices().empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(flags.cluster, ": the cluster has no devices"));
-    }
+    MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
     return cluster;
   }
   return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp)) : flags.devices);
@@ -68,13 +77,32 @@ absl::Status SetDump(const std::string& dump, PartitionOptions* options) {
   return absl::OkStatus();
 }
 
+// What --schedule=auto found, one line for each kind.
+void TellChoices(const std::vector<ScheduleChoice>& choices) {
+  const double best = choices[0].seconds;
+  for (const ScheduleChoice& choice : choices) {
+    if (!choice.status.ok()) {
+      Log(LogLevel::kInfo, absl::StrCat("schedule ", choice.kind, ": not here: ", choice.status.message()));
+      continue;
+    }
+    Log(LogLevel::kInfo,
+        absl::StrFormat(
+            "schedule %s: predicted step %.2f ms (%s), largest arena %.1f MB", choice.kind, 1e3 * choice.seconds,
+            &choice == &choices[0] ? "taken" : absl::StrFormat("%+.1f %%", 100 * (choice.seconds / best - 1)),
+            1e-6 * static_cast<double>(choice.largest_arena)));
+  }
+}
+
 absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   PartitionOptions options;
   MR_RETURN_IF_ERROR(CheckRange("micro-batch", flags.micro_batch, 1, 1 << 20));
-  MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 20));
+  MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 16));
   MR_RETURN_IF_ERROR(CheckRange("pp", flags.pp, 0, kMostDevices));
   MR_RETURN_IF_ERROR(CheckRange("logits-batch", flags.logits_batch, 1, 1 << 20));
-  MR_RETURN_IF_ERROR(CheckWord("schedule", flags.schedule, {"1f1b", "gpipe"}));
+  std::vector<std::string> schedules = ScheduleKinds();
+  schedules.push_back("auto");
+  MR_RETURN_IF_ERROR(CheckWord("schedule", flags.schedule, schedules));
+  MR_RETURN_IF_ERROR(CheckRange("chunks", flags.chunks, 0, 64));
   MR_RETURN_IF_ERROR(CheckWord("cut", flags.cut, {"balanced", "even", "by-hand"}));
   MR_RETURN_IF_ERROR(CheckWord("optimizer", flags.optimizer, {"adamw", "sgd"}));
   if (flags.cut == "by-hand" && flags.cut_after.empty() && flags.pp != 1) {
@@ -89,12 +117,19 @@ absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   options.micro_batch = flags.micro_batch;
   options.micro_batches = flags.micro_batches;
   options.schedule = flags.schedule;
+  options.chunks = static_cast<int>(flags.chunks);
+  options.memory_limit = flags.memory_limit;
+  options.considered = TellChoices;
   options.cut = flags.cut_after.empty() ? flags.cut : "by-hand";
   options.cut_after = flags.cut_after;
   options.optimizer = flags.optimizer;
   options.logits_batch = flags.logits_batch;
-  if (!flags.costs.empty()) MR_RETURN_IF_ERROR(ReadMessage(flags.costs, &options.costs));
+  if (!flags.costs.empty()) {
+    MR_RETURN_IF_ERROR(ReadMessage(flags.costs, &options.costs));
+    MR_RETURN_IF_ERROR(OfFile(flags.costs, CheckCostTable(options.costs)));
+  }
   MR_RETURN_IF_ERROR(SetDump(flags.dump, &options));
+  MR_RETURN_IF_ERROR(WithExit(CheckOptions(options), kExitBadConfig));
   return options;
 }
 
@@ -106,7 +141,11 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->Int("pp", &pp, "pipeline stages; 0: one for each device");
   flags->Int("micro-batch", &micro_batch, "samples in a micro-batch");
   flags->Int("micro-batches", &micro_batches, "micro-batches in a step");
-  flags->String("schedule", &schedule, "1f1b or gpipe");
+  flags->String("schedule", &schedule,
+                absl::StrCat(absl::StrJoin(ScheduleKinds(), ", "), ", or auto: the shortest step"));
+  flags->Int("chunks", &chunks, "stages of a rank, of --schedule=interleaved; 0: 2");
+  flags->Double("memory-limit", &memory_limit,
+                "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit");
   flags->String("cut", &cut, "balanced (by cost), even (by count) or by-hand");
   flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
   flags->String("optimizer", &optimizer, "adamw or sgd");
@@ -121,12 +160,22 @@ absl::StatusOr<proto::Model> ReadModel(absl::string_view path) {
   return model;
 }
 
+absl::StatusOr<proto::ExecutionPlan> ReadPlan(absl::string_view path) {
+  absl::StatusOr<proto::ExecutionPlan> plan = LoadPlan(path);
+  if (absl::IsFailedPrecondition(plan.status())) return WithExit(plan.status(), kExitBadInput);
+  return plan;
+}
+
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags) {
   MR_ASSIGN_OR_RETURN(const PartitionOptions options, OptionsOf(flags));
   absl::StatusOr<KernelNeedsFn> needs = NeedsOf(options.cluster.devices(0).kind());
   if (!needs.ok()) return WithExit(needs.status(), kExitBadConfig);
   absl::StatusOr<proto::ExecutionPlan> plan = Partition(model, options, *needs);
   if (absl::IsResourceExhausted(plan.status())) return WithExit(plan.status(), kExitBadConfig);
+  // A graph that is good by itself fails for what was asked of it: too many stages, a cut at no node.
+  if (absl::IsInvalidArgument(plan.status()) && BuildGraph(model, 1).ok()) {
+    return WithExit(plan.status(), kExitBadConfig);
+  }
   if (!plan.ok()) return plan.status();
   const absl::Status verified = VerifyPlan(*plan);
   if (!verified.ok()) {

@@ -23,6 +23,8 @@ struct PlanFlags {
   int64_t micro_batch = 1;
   int64_t micro_batches = 4;
   std::string schedule = "1f1b";
+  int64_t chunks = 0;
+  double memory_limit = 0;
   std::string cut = "balanced";
   std::vector<std::string> cut_after;
   std::string optimizer = "adamw";
@@ -35,6 +37,9 @@ struct PlanFlags {
 
 // Reads a Model file and refuses one that is something else.
 absl::StatusOr<proto::Model> ReadModel(absl::string_view path);
+
+// LoadPlan, for a plan that the caller names: whatever is wrong with its content is bad input (exit 65).
+absl::StatusOr<proto::ExecutionPlan> ReadPlan(absl::string_view path);
 
 // Partitions for the devices the flags name and verifies the plan. `--dump` output goes to stdout.
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags);

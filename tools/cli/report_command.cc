@@ -15,6 +15,7 @@
 #include "runtime/plan/draw.h"
 #include "runtime/plan/plan.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/plan_flags.h"
 #include "tools/cli/terminal.h"
 
 namespace millrace {
@@ -97,7 +98,7 @@ class ReportCommand : public Command {
     if (!fs::is_directory(run, error)) {
       return absl::NotFoundError(absl::StrCat(run, ": there is no such folder; give the --out of a millrace train"));
     }
-    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, LoadPlan(absl::StrCat(run, "/plan.pb")));
+    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, ReadPlan(absl::StrCat(run, "/plan.pb")));
     proto::StepTrace predicted, measured;
     MR_RETURN_IF_ERROR(ReadMessage(absl::StrCat(run, "/predicted.pb"), &predicted));
     MR_ASSIGN_OR_RETURN(const std::string trace, FindTrace(run, step_, !flags.WasGiven("step")));

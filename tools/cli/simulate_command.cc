@@ -10,6 +10,7 @@
 #include "runtime/plan/simulate.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/explain.h"
+#include "tools/cli/plan_flags.h"
 #include "tools/cli/terminal.h"
 
 namespace millrace {
@@ -49,15 +50,12 @@ class SimulateCommand : public Command {
   }
   absl::Status Run(const FlagSet&, const std::vector<std::string>& arguments) override {
     MR_ASSIGN_OR_RETURN(const std::string path, OnlyArgument(arguments, "the plan"));
-    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, LoadPlan(path));
+    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, ReadPlan(path));
     if (FindProgram(plan, program_) == nullptr) {
       return UsageError(absl::StrCat("the plan has no program '", program_, "'"));
     }
     MR_ASSIGN_OR_RETURN(const Simulation simulation, Simulate(plan, program_));
-    if (!out_.empty()) {
-      const absl::Status written = WriteMessage(out_, simulation.trace);
-      if (!written.ok()) return WithExit(written, kExitCannotCreate);
-    }
+    if (!out_.empty()) MR_RETURN_IF_ERROR(WriteMessage(out_, simulation.trace));
     if (json_) {
       std::printf("%s\n", Json(simulation).c_str());
       return absl::OkStatus();

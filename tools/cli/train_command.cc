@@ -76,7 +76,7 @@ class TrainCommand : public Command {
     }
     MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanToRun(model));
     const absl::Status checked = CheckJobConfig(config, plan);
-    if (!checked.ok()) return WithExit(checked, kExitUsage);
+    if (!checked.ok()) return WithExit(checked, flags.WasGiven("job") ? kExitBadConfig : kExitUsage);
     return Train(plan, model, config);
   }
 
@@ -98,10 +98,8 @@ class TrainCommand : public Command {
 
   absl::StatusOr<proto::ExecutionPlan> PlanToRun(const proto::Model& model) const {
     if (plan_path_.empty()) return MakePlan(model, plan_flags_);
-    absl::StatusOr<proto::ExecutionPlan> plan = LoadPlan(plan_path_);
-    if (absl::IsFailedPrecondition(plan.status())) return WithExit(plan.status(), kExitBadInput);
-    if (!plan.ok()) return plan.status();
-    if (!model_path_.empty()) MR_RETURN_IF_ERROR(VerifyPlanIsFor(*plan, model));
+    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, ReadPlan(plan_path_));
+    if (!model_path_.empty()) MR_RETURN_IF_ERROR(VerifyPlanIsFor(plan, model));
     return plan;
   }
 

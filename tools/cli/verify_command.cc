@@ -33,21 +33,19 @@ class VerifyCommand : public Command {
     if (parity_ && model_path_.empty())
       return UsageError("--parity needs --model=GRAPH to make the one-stage plan from");
     if (steps_ < 1 || steps_ > 1000) return UsageError("--steps must be from 1 to 1000");
-    absl::StatusOr<proto::ExecutionPlan> plan = LoadPlan(path);
-    if (absl::IsFailedPrecondition(plan.status())) return WithExit(plan.status(), kExitBadInput);
-    if (!plan.ok()) return absl::Status(plan.status());
+    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, ReadPlan(path));
     std::printf(
         "%s: every rule holds: it cannot deadlock, nothing is read before it is written, no bytes are shared "
         "unordered\n",
         path.c_str());
-    for (const proto::Rank& rank : plan->ranks()) {
+    for (const proto::Rank& rank : plan.ranks()) {
       std::printf("rank %d needs %llu bytes on %s\n", static_cast<int>(rank.rank()),
                   static_cast<unsigned long long>(rank.arena_bytes()), rank.device().c_str());
     }
     if (model_path_.empty()) return absl::OkStatus();
     MR_ASSIGN_OR_RETURN(const proto::Model model, ReadModel(model_path_));
-    MR_RETURN_IF_ERROR(VerifyPlanIsFor(*plan, model));
-    return parity_ ? Parity(*plan, model) : absl::OkStatus();
+    MR_RETURN_IF_ERROR(VerifyPlanIsFor(plan, model));
+    return parity_ ? Parity(plan, model) : absl::OkStatus();
   }
 
  private:

@@ -65,6 +65,11 @@ absl::Status CheckRank(const proto::ExecutionPlan& plan, int rank, RankMemory* m
     memory->transient_begin = region.offset();
     memory->transient_bytes = region.bytes();
   }
+  // An arena is asked for as a whole: one that no region fills would be believed up to any size.
+  if (home.arena_bytes() > RoundUp(end)) {
+    return Broken("extent", {nullptr, rank},
+                  absl::StrCat("an arena of ", home.arena_bytes(), " bytes, but its regions end at ", end));
+  }
   return absl::OkStatus();
 }
 
