@@ -1,12 +1,13 @@
 #include "partitioner/options.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "partitioner/check_devices.h"
 #include "partitioner/schedule/check_schedule.h"
-#include "partitioner/schedule/gpipe.h"
-#include "partitioner/schedule/one_f_one_b.h"
+#include "partitioner/schedule/make_schedule.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
@@ -15,6 +16,7 @@ namespace {
 constexpr int64_t kMostRanks = 4096;
 constexpr int64_t kMostMicroBatches = 1 << 16;
 constexpr int64_t kMostSamples = 1 << 24;
+constexpr int kMostChunks = 64;
 constexpr int64_t kMostRuns = 1 << 22;  // stages times micro-batches
 
 absl::Status Bad(absl::string_view option, absl::string_view value, absl::string_view must) {
@@ -52,6 +54,23 @@ absl::Status CheckCustom(const PartitionOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckSchedule(const PartitionOptions& options) {
+  std::vector<std::string> kinds = ScheduleKinds();
+  kinds.push_back("auto");
+  if (std::find(kinds.begin(), kinds.end(), options.schedule) == kinds.end()) {
+    return Bad("schedule", options.schedule, absl::StrJoin(kinds, ", "));
+  }
+  if (options.chunks < 0 || options.chunks > kMostChunks) {
+    return Bad("chunks", absl::StrCat(options.chunks),
+               absl::StrCat("1 to ", kMostChunks, ", or 0 for the schedule's own"));
+  }
+  if (options.schedule == "auto" && options.memory_limit != 0) {
+    return Bad("schedule", "auto", "zb-auto where a limit of memory in micro-batches is given");
+  }
+  return CheckRange("pp times chunks times micro-batches",
+                    options.pp * std::max(1, options.chunks) * options.micro_batches, kMostRuns);
+}
+
 }  // namespace
 
 absl::Status CheckOptions(const PartitionOptions& options) {
@@ -73,16 +92,25 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   MR_RETURN_IF_ERROR(CheckCostTable(options.costs));
   MR_RETURN_IF_ERROR(CheckDevicesUsed(options));
   if (options.custom_schedule.has_value()) return CheckCustom(options);
-  if (options.schedule != "gpipe" && options.schedule != "1f1b") {
-    return Bad("schedule", options.schedule, "gpipe or 1f1b");
-  }
-  return absl::OkStatus();
+  return CheckSchedule(options);
 }
 
-absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options) {
-  const int micro_batches = static_cast<int>(options.micro_batches);
+absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<RankSeconds>& ranks,
+                                    double transfer_seconds) {
   if (options.custom_schedule.has_value()) return *options.custom_schedule;
-  return options.schedule == "gpipe" ? GPipe(options.pp, micro_batches) : OneFOneB(options.pp, micro_batches);
+  ScheduleRequest request;
+  request.kind = options.schedule;
+  request.ranks = options.pp;
+  request.micro_batches = static_cast<int>(options.micro_batches);
+  request.chunks = options.chunks > 0 ? options.chunks : options.schedule == "interleaved" ? 2 : 1;
+  request.memory_limit = options.memory_limit;
+  for (const RankSeconds& rank : ranks) {
+    request.forward.push_back(rank.forward);
+    request.backward_input.push_back(rank.backward_input);
+    request.backward_weight.push_back(rank.backward_weight);
+  }
+  if (!ranks.empty()) request.communication = {transfer_seconds};
+  return MakeSchedule(request);
 }
 
 }  // namespace millrace

@@ -1,11 +1,13 @@
 #include "partitioner/partition.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/autodiff/differentiate.h"
+#include "partitioner/choose_schedule.h"
 #include "partitioner/cost/cost_model.h"
 #include "partitioner/cost/graph_costs.h"
 #include "partitioner/cut/balanced.h"
@@ -53,16 +55,18 @@ class Partitioner {
     MR_ASSIGN_OR_RETURN(Graph graph, Differentiate(rewritten));
     Dump("differentiate", [&] { return graph.ToString(); });
     MR_RETURN_IF_ERROR(CheckTotalSize(graph, options_.micro_batches));
-    MR_ASSIGN_OR_RETURN(Schedule schedule, ScheduleOf(options_));
-    MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, schedule));
-    Dump("schedule", [&] { return schedule.ToCsv(); });
-
+    // The cut needs to know where stages stand, the schedule what they cost: a first schedule of equal stages says
+    // where.
+    MR_ASSIGN_OR_RETURN(Schedule placed, ScheduleOf(options_, {}, 0));
+    MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, placed));
     ProgramSource train = {.name = "train",
                            .staged = StageGraph(std::move(graph), std::move(stages)),
-                           .schedule = std::move(schedule),
+                           .schedule = std::move(placed),
                            .micro_batch_size = options_.micro_batch,
                            .trains = true};
     MR_RETURN_IF_ERROR(Price(&train));
+    MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfRanks(train), TransferSeconds(train)));
+    Dump("schedule", [&] { return train.schedule.ToCsv(); });
     programs_.push_back(std::move(train));
     if (options_.with_eval) {
       MR_ASSIGN_OR_RETURN(Graph eval, Rewrite(checked, Mode::kEval));
@@ -89,6 +93,35 @@ class Partitioner {
     MR_RETURN_IF_ERROR(cut.status());
     Dump("cut", [&] { return CutText(chain, *cut, schedule.rank_of_stage); });
     return StagesOfNodes(chain, *cut);
+  }
+
+  std::vector<RankSeconds> SecondsOfRanks(const ProgramSource& source) const {
+    std::vector<RankSeconds> ranks(options_.pp);
+    for (size_t n = 0; n < source.staged.graph.nodes.size(); ++n) {
+      const int rank = source.schedule.rank_of_stage[source.staged.stage_of_node[n]];
+      const proto::Phase phase = source.staged.graph.nodes[n].phase;
+      double& sum = phase == proto::F   ? ranks[rank].forward
+                    : phase == proto::W ? ranks[rank].backward_weight
+                                        : ranks[rank].backward_input;
+      if (!source.costs[n].key.empty()) sum += source.costs[n].seconds[rank];
+    }
+    return ranks;
+  }
+
+  // Of what the most loaded boundary between stages of two ranks sends forward.
+  double TransferSeconds(const ProgramSource& source) const {
+    const Graph& graph = source.staged.graph;
+    std::vector<uint64_t> bytes(source.schedule.stages, 0);
+    for (size_t v = 0; v < graph.values.size(); ++v) {
+      const GraphValue& value = graph.values[v];
+      if (value.producer < 0 || value.alias_of >= 0 || graph.nodes[value.producer].phase != proto::F) continue;
+      const int from = source.staged.stage_of_node[value.producer];
+      const bool leaves = std::any_of(value.consumers.begin(), value.consumers.end(), [&](int n) {
+        return graph.nodes[n].phase == proto::F && source.staged.stage_of_node[n] != from;
+      });
+      if (leaves) bytes[from] += value.spec.bytes();
+    }
+    return options_.pp < 2 ? 0 : costs_.TransferSeconds(*std::max_element(bytes.begin(), bytes.end()), 0, 1);
   }
 
   // Fills costs and needs of every node.
@@ -179,6 +212,7 @@ std::vector<std::string> PassNames() {
 absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,
                                                const KernelNeedsFn& needs) {
   MR_RETURN_IF_ERROR(CheckOptions(options));
+  if (options.schedule == "auto" && !options.custom_schedule.has_value()) return ChooseSchedule(model, options, needs);
   return Partitioner(model, options, needs).Run();
 }
 

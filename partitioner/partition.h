@@ -2,11 +2,13 @@
 #ifndef PARTITIONER_PARTITION_H_
 #define PARTITIONER_PARTITION_H_
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/device.h"
 #include "proto/cluster.pb.h"
@@ -20,13 +22,25 @@ namespace millrace {
 // Asks the backend that will run the plan how much scratch and packed memory a call needs.
 using KernelNeedsFn = std::function<absl::StatusOr<KernelNeeds>(const OpDesc&)>;
 
+// What a kind of schedule would have cost.
+struct ScheduleChoice {
+  std::string kind;
+  absl::Status status;         // not OK: why it is not to be had here
+  double seconds = 0;          // predicted step
+  uint64_t largest_arena = 0;  // bytes of the rank that needs most
+};
+
 struct PartitionOptions {
   proto::Cluster cluster;
   int pp = 1;
-  int64_t micro_batch = 1;             // samples in a micro-batch: binds the model's -1
-  int64_t micro_batches = 1;           // per step
-  std::string schedule = "1f1b";       // "gpipe", "1f1b"
-  std::string cut = "balanced";        // "balanced", "even", "by-hand"
+  int64_t micro_batch = 1;    // samples in a micro-batch: binds the model's -1
+  int64_t micro_batches = 1;  // per step
+  // One of ScheduleKinds() (partitioner/schedule/make_schedule.h), or "auto": the one whose step is predicted to be the
+  // shortest among those that fit the devices' memory.
+  std::string schedule = "1f1b";
+  int chunks = 0;                // stages of a rank, where the schedule leaves the choice; 0: the schedule's own number
+  double memory_limit = 0;       // "zb-auto": what a rank may hold, in micro-batches of all its stages; 0: no limit
+  std::string cut = "balanced";  // "balanced", "even", "by-hand"
   std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
   std::string optimizer = "adamw";     // "adamw", "sgd"
   bool with_eval = true;
@@ -36,6 +50,9 @@ struct PartitionOptions {
   // When set, the training program follows it, and `schedule` is not looked at: any number of stages on any of the pp
   // ranks, BW or separate B and W. Its micro_batches must be those above.
   std::optional<Schedule> custom_schedule;
+  // "auto": called once with what every kind came to, the chosen one first, then by predicted time; those that do not
+  // fit or cannot be made come last, with the reason.
+  std::function<void(const std::vector<ScheduleChoice>& choices)> considered;
   // Called after each pass with its name and its printed result, when set: for --dump=after:PASS.
   std::function<void(absl::string_view pass, const std::string& text)> dump;
 };

@@ -190,7 +190,7 @@ TEST(PartitionTest, RefusesWrongOptions) {
   };
   PartitionOptions options = OptionsFor(2, 2);
   options.schedule = "2f2b";
-  refused(options, "gpipe or 1f1b");
+  refused(options, "must be gpipe, 1f1b");
   options = OptionsFor(2, 2);
   options.cut = "random";
   refused(options, "balanced, even or by-hand");
