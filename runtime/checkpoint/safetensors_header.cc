@@ -18,10 +18,11 @@ namespace millrace {
 namespace {
 
 // Names come from the file: what is printed of them is short and has no control characters.
-std::string Shown(absl::string_view name) {
+std::string Short(absl::string_view name) {
   constexpr size_t kShown = 96;
-  return absl::StrCat("'", absl::CHexEscape(name.substr(0, kShown)), name.size() > kShown ? "..." : "", "'");
+  return absl::StrCat(absl::CHexEscape(name.substr(0, kShown)), name.size() > kShown ? "..." : "");
 }
+std::string Shown(absl::string_view name) { return absl::StrCat("'", Short(name), "'"); }
 
 struct Entry {
   std::string name;
@@ -76,13 +77,13 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
     field_ = name;
     if (place_ == kMetadata)
-      return metadata.emplace(name, "").second || Fail(absl::StrCat("has ", Shown(name), " twice"));
+      return metadata.emplace(name, "").second || Fail(absl::StrCat("has ", Short(name), " twice"));
     const Entry& entry = entries.back();
     const bool twice = (name == "dtype" && entry.dtype) || (name == "shape" && entry.shape) ||
                        (name == "data_offsets" && entry.data_offsets);
-    if (twice) return Fail(absl::StrCat("has ", Shown(name), " twice"));
+    if (twice) return Fail(absl::StrCat("has ", Short(name), " twice"));
     if (name != "dtype" && name != "shape" && name != "data_offsets") {
-      return Fail(absl::StrCat("has the unknown field ", Shown(name)));
+      return Fail(absl::StrCat("has the unknown field ", Short(name)));
     }
     return true;
   }
@@ -149,7 +150,7 @@ absl::StatusOr<NamedTensor> CheckEntry(const Entry& entry) {
     if (*entry.dtype == name) tensor.type.set_dtype(dtype);
   }
   if (tensor.type.dtype() == proto::DATA_TYPE_UNSPECIFIED) {
-    return absl::InvalidArgumentError(absl::StrCat("dtype ", Shown(*entry.dtype), " is not one of those we have"));
+    return absl::InvalidArgumentError(absl::StrCat("dtype ", Short(*entry.dtype), " is not one of those we have"));
   }
   for (uint64_t dim : *entry.shape) {
     if (dim > std::numeric_limits<int64_t>::max()) {

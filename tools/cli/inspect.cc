@@ -125,7 +125,7 @@ absl::StatusOr<Inspection> Costs(const std::string& bytes, const std::string& pa
   MR_RETURN_IF_ERROR(CheckCostTable(costs));
   return Inspection{"cost table",
                     {{"device", costs.device_name()},
-                     {"kind", costs.measured() ? "measured" : "modelled"},
+                     {"times", costs.measured() ? "measured" : "modelled"},
                      {"kernels", Number(costs.kernels_size())},
                      {"links", Number(costs.links_size())}}};
 }
@@ -163,7 +163,7 @@ absl::StatusOr<Inspection> Trace(const std::string& bytes, const std::string& pa
   if (trace.plan_hash().empty()) return absl::InvalidArgumentError("names no plan");
   return Inspection{"trace",
                     {{"program", trace.program()},
-                     {"kind", trace.predicted() ? "predicted" : "measured"},
+                     {"times", trace.predicted() ? "predicted" : "measured"},
                      {"step", Number(trace.step())},
                      {"spans", Number(trace.spans_size())},
                      {"seconds", absl::StrFormat("%.6f", trace.step_seconds())},
