@@ -76,8 +76,8 @@ class Rules {
     }
     int64_t actions = 0;
     for (const auto& list : schedule_.ranks) actions += list.size();
-    // F and BW at least. Divided, not multiplied: no product of numbers from a file can overflow.
-    if (schedule_.stages > actions / 2 / schedule_.micro_batches) {
+    // Divided, not multiplied: no product of numbers from a file can overflow.
+    if (schedule_.stages > actions / schedule_.micro_batches) {
       return millrace::Breaks(
           "completeness", absl::StrCat(actions, " actions; ", schedule_.stages, " stages and ", schedule_.micro_batches,
                                        " micro-batches need a forward and a backward pass each"));

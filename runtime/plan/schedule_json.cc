@@ -1,0 +1,47 @@
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/plan/schedule_picture.h"
+
+namespace millrace {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ListOf(const std::vector<TimedAction>& actions) {
+  Json list = Json::array();
+  for (const TimedAction& timed : actions) list.push_back({timed.action.ToString(), timed.start, timed.end});
+  return list;
+}
+
+}  // namespace
+
+std::string ScheduleJson(const Schedule& schedule, const ScheduleSimulation& simulation, absl::string_view title) {
+  Json json;
+  json["schedule"] = std::string(title);
+  json["valid"] = true;
+  json["ranks"] = schedule.ranks.size();
+  json["stages"] = schedule.stages;
+  json["micro_batches"] = schedule.micro_batches;
+  json["rank_of_stage"] = schedule.rank_of_stage;
+  json["makespan"] = simulation.makespan;
+  json["longest_span"] = simulation.longest_span;
+  json["bubble_rate"] = simulation.bubble_rate;
+  json["bubble_over_ideal"] = simulation.bubble_over_ideal;
+  json["peak_in_flight"] = simulation.peak_in_flight;
+  json["peak_memory"] = simulation.peak_memory;
+  json["busy"] = simulation.busy;
+  json["idle_for_data"] = simulation.idle_for_data;
+  json["critical_path"] = ListOf(simulation.critical_path);
+  json["actions"] = Json::array();
+  for (const auto& list : simulation.ranks) json["actions"].push_back(ListOf(list));
+  // A member a line: short to read, and still short in bytes.
+  std::string text = "{";
+  for (const auto& [key, value] : json.items()) {
+    absl::StrAppend(&text, text.size() > 1 ? ",\n " : "\n ", Json(key).dump(), ": ",
+                    value.dump(-1, ' ', true, Json::error_handler_t::replace));
+  }
+  return text + "\n}\n";
+}
+
+}  // namespace millrace
