@@ -10,8 +10,11 @@
 #include "partitioner/schedule/interleaved.h"
 #include "partitioner/schedule/one_f_one_b.h"
 #include "partitioner/schedule/placement.h"
+#include "partitioner/schedule/v_half.h"
+#include "partitioner/schedule/v_min.h"
 #include "partitioner/schedule/zb_auto.h"
 #include "partitioner/schedule/zb_h.h"
+#include "partitioner/schedule/zb_v.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
@@ -54,6 +57,18 @@ const Kind kKinds[] = {
                                                         "; a rank must hold at least 1 micro-batch"));
        }
        return ZbAuto(r.ranks, r.micro_batches, costs, r.memory_limit);
+     }},
+    {"zb-v", Kind::kV,
+     [](const ScheduleRequest& r, const ScheduleCosts& costs) -> absl::StatusOr<Schedule> {
+       return ZbV(r.ranks, r.micro_batches, costs);
+     }},
+    {"v-half", Kind::kV,
+     [](const ScheduleRequest& r, const ScheduleCosts& costs) -> absl::StatusOr<Schedule> {
+       return VHalf(r.ranks, r.micro_batches, costs);
+     }},
+    {"v-min", Kind::kV,
+     [](const ScheduleRequest& r, const ScheduleCosts& costs) -> absl::StatusOr<Schedule> {
+       return VMin(r.ranks, r.micro_batches, costs);
      }},
     {"dualpipev", Kind::kV,
      [](const ScheduleRequest& r, const ScheduleCosts&) -> absl::StatusOr<Schedule> {
