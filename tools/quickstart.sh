@@ -35,7 +35,7 @@ mv "$run.new" "$run"
 trap - EXIT
 
 echo "== 4/5 training" >&2
-$millrace train --plan="$run/plan.pb" --model="$run/model.textproto" --data="$run/text.txt" --steps=200 --seed=1 \
+$millrace train --plan="$run/plan.pb" --model="$run/model.textproto" --data="$run/text.txt" --steps=120 --seed=1 \
   --learning-rate=2e-3 --warmup-steps=20 --out="$run/train"
 
 echo "== 5/5 stage balance" >&2
