@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   const std::unique_ptr<Command> commands[] = {
       MakeModelCommand(),    MakePartitionCommand(), MakeExplainCommand(), MakeVerifyCommand(),
       MakeSimulateCommand(), MakeTrainCommand(),     MakeReportCommand(),  MakeInspectCommand(),
+      MakeScheduleCommand(),
   };
   std::vector<Command*> list;
   for (const auto& command : commands) list.push_back(command.get());

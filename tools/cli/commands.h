@@ -16,6 +16,7 @@ std::unique_ptr<Command> MakeSimulateCommand();
 std::unique_ptr<Command> MakeTrainCommand();
 std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeReportCommand();
+std::unique_ptr<Command> MakeScheduleCommand();
 
 }  // namespace millrace
 

@@ -1,0 +1,234 @@
+// millrace schedule: a schedule by name or from a file, proven, timed and drawn before there is a model.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "partitioner/schedule/make_schedule.h"
+#include "proto/status_macros.h"
+#include "proto/text_proto.h"
+#include "runtime/plan/pytorch_csv.h"
+#include "runtime/plan/schedule.h"
+#include "runtime/plan/schedule_picture.h"
+#include "tools/cli/commands.h"
+#include "tools/cli/terminal.h"
+
+namespace millrace {
+namespace {
+
+constexpr uint64_t kLargestFile = 256 << 20;
+constexpr int64_t kMost = 1 << 20;  // stages, chunks, micro-batches
+
+absl::Status CheckWord(absl::string_view flag, const std::string& word, const std::vector<std::string>& words) {
+  if (std::find(words.begin(), words.end(), word) != words.end()) return absl::OkStatus();
+  const std::string nearest = Nearest(word, words);
+  return UsageError(absl::StrCat("--", flag, "=", word, ": there are ", absl::StrJoin(words, ", "),
+                                 nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
+}
+
+absl::StatusOr<std::vector<double>> Times(absl::string_view flag, const std::vector<std::string>& words) {
+  std::vector<double> times;
+  for (const std::string& word : words) {
+    double& time = times.emplace_back();
+    if (absl::SimpleAtod(word, &time) && std::isfinite(time) && time >= 0) continue;
+    return UsageError(absl::StrCat("--", flag, "=", absl::StrJoin(words, ","), ": '", word,
+                                   "' is not a time; numbers from 0 up are needed, one or one for each device"));
+  }
+  return times;
+}
+
+// A request's value for a rank: none given, one for all, or one each.
+double ForRank(const std::vector<double>& given, int rank, double otherwise) {
+  if (given.empty()) return otherwise;
+  return given.size() == 1 ? given[0] : given[rank];
+}
+
+// The request's times for a schedule that came from a file: a rank's work divides equally among its stages.
+absl::StatusOr<ScheduleCosts> CostsOfFile(const Schedule& schedule, const ScheduleRequest& request) {
+  const int ranks = static_cast<int>(schedule.ranks.size());
+  for (const auto* given :
+       {&request.forward, &request.backward_input, &request.backward_weight, &request.communication}) {
+    if (given->size() <= 1 || static_cast<int>(given->size()) == ranks) continue;
+    return UsageError(
+        absl::StrCat(given->size(), " times for the ", ranks, " ranks of the file; give one, or one for each rank"));
+  }
+  std::vector<int> chunks(ranks, 0);
+  for (int rank : schedule.rank_of_stage) ++chunks[rank];
+  ScheduleCosts costs;
+  for (int s = 0; s < schedule.stages; ++s) {
+    const int rank = schedule.rank_of_stage[s];
+    const int next = s + 1 < schedule.stages ? schedule.rank_of_stage[s + 1] : rank;
+    const int edge = next == rank - 1 ? next : rank;  // one link both ways between neighbours
+    costs.forward.push_back(ForRank(request.forward, rank, 1) / chunks[rank]);
+    costs.backward_input.push_back(ForRank(request.backward_input, rank, 1) / chunks[rank]);
+    costs.backward_weight.push_back(ForRank(request.backward_weight, rank, 1) / chunks[rank]);
+    costs.communication.push_back(ForRank(request.communication, edge, 0));
+    costs.stash.push_back(1.0 / chunks[rank]);
+    costs.weight_stash.push_back(0.5 / chunks[rank]);
+  }
+  return costs;
+}
+
+class ScheduleCommand : public Command {
+ public:
+  std::string name() const override { return "schedule"; }
+  std::string summary() const override { return "prove, time and draw a schedule before there is a model"; }
+  std::string usage() const override {
+    return absl::StrCat("KIND --stages=P --micro-batches=M, or: file --file=X.csv; KIND is one of ",
+                        absl::StrJoin(ScheduleKinds(), ", "));
+  }
+  std::vector<std::string> examples() const override {
+    return {"schedule 1f1b --stages=4 --micro-batches=8",
+            "schedule zb-h1 --stages=8 --micro-batches=24 --forward=18.5 --backward-input=18.1 --backward-weight=9.3 "
+            "--communication=0.6 --json",
+            "schedule gpipe --stages=4 --micro-batches=6 --format=svg > gpipe.svg",
+            "schedule file --file=mine.csv --csv=pytorch --format=csv"};
+  }
+  void Declare(FlagSet* flags) override {
+    flags->Int("stages", &stages_, "devices; a file says itself how many");
+    flags->Int("micro-batches", &micro_batches_, "micro-batches of one step; a file says itself how many");
+    flags->Int("chunks", &chunks_, "pieces of each device's layers (interleaved)");
+    flags->Strings("forward", &forward_, "time of one micro-batch's forward pass over all layers of a device");
+    flags->Strings("backward-input", &backward_input_, "the same of the gradient for the input");
+    flags->Strings("backward-weight", &backward_weight_, "the same of the gradient for the weights");
+    flags->Strings("communication", &communication_, "time of one transfer from a device to the next");
+    flags->Double("memory-limit", &memory_limit_, "micro-batches a device may hold (zb-auto); 0: no limit");
+    flags->String("file", &file_, "the schedule of kind file");
+    flags->String("csv", &csv_, "dialect of --file; for other kinds, of --format=csv: millrace or pytorch");
+    flags->String("format", &format_, "grid, csv, json or svg");
+    flags->Bool("json", &json_, "the same as --format=json");
+    flags->Int("width", &width_, "columns of the grid; 0: as the terminal");
+  }
+
+  absl::Status Run(const FlagSet& flags, const std::vector<std::string>& arguments) override {
+    MR_ASSIGN_OR_RETURN(const std::string kind, OnlyArgument(arguments, "the kind of schedule"));
+    std::vector<std::string> kinds = ScheduleKinds();
+    kinds.push_back("file");
+    if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) {
+      const std::string nearest = Nearest(kind, kinds);
+      return UsageError(absl::StrCat("there is no schedule '", kind, "'; there are ", absl::StrJoin(kinds, ", "),
+                                     nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
+    }
+    MR_RETURN_IF_ERROR(CheckWord("format", format_, {"grid", "csv", "json", "svg"}));
+    MR_RETURN_IF_ERROR(CheckWord("csv", csv_, {"millrace", "pytorch"}));
+    if (json_ && flags.WasGiven("format") && format_ != "json") {
+      return UsageError(absl::StrCat("--json and --format=", format_, " ask for different things"));
+    }
+    if (json_) format_ = "json";
+    if (width_ < 0 || width_ > 10000) return UsageError("--width must be from 0 to 10000");
+    MR_ASSIGN_OR_RETURN(const ScheduleRequest request, Request(kind));
+    return kind == "file" ? RunFile(flags, request) : RunKind(flags, request);
+  }
+
+ private:
+  absl::StatusOr<ScheduleRequest> Request(const std::string& kind) const {
+    ScheduleRequest request;
+    request.kind = kind;
+    for (int64_t count : {stages_, chunks_, micro_batches_}) {
+      if (count < 0 || count > kMost) {
+        return UsageError(absl::StrCat(count, ": counts must be from 1 to ", kMost));
+      }
+    }
+    request.ranks = static_cast<int>(stages_);
+    request.chunks = static_cast<int>(chunks_);
+    request.micro_batches = static_cast<int>(micro_batches_);
+    request.memory_limit = memory_limit_;
+    MR_ASSIGN_OR_RETURN(request.forward, Times("forward", forward_));
+    MR_ASSIGN_OR_RETURN(request.backward_input, Times("backward-input", backward_input_));
+    MR_ASSIGN_OR_RETURN(request.backward_weight, Times("backward-weight", backward_weight_));
+    MR_ASSIGN_OR_RETURN(request.communication, Times("communication", communication_));
+    return request;
+  }
+
+  absl::Status RunKind(const FlagSet& flags, const ScheduleRequest& request) const {
+    if (flags.WasGiven("file")) return UsageError("--file goes with the kind file: millrace schedule file --file=...");
+    if (!flags.WasGiven("stages")) return UsageError("--stages=P is missing");
+    if (!flags.WasGiven("micro-batches")) return UsageError("--micro-batches=M is missing");
+    absl::StatusOr<Schedule> schedule = MakeSchedule(request);
+    if (absl::IsInvalidArgument(schedule.status())) return UsageError(schedule.status().message());
+    MR_RETURN_IF_ERROR(schedule.status());
+    MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfRequest(request));
+    return Print(*schedule, costs, request.kind, csv_ == "pytorch");
+  }
+
+  absl::Status RunFile(const FlagSet& flags, const ScheduleRequest& request) const {
+    if (file_.empty()) return UsageError("--file=X.csv is missing");
+    if (flags.WasGiven("chunks")) return UsageError("--chunks means nothing for a file: its lines say it");
+    if (flags.WasGiven("memory-limit")) return UsageError("--memory-limit means nothing for a file");
+    MR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file_, kLargestFile));
+    const absl::StatusOr<Schedule> schedule = csv_ == "pytorch" ? ParsePytorchCsv(text) : Schedule::ParseCsv(text);
+    if (!schedule.ok()) return Invalid(schedule.status());
+    if (flags.WasGiven("stages") && stages_ != static_cast<int64_t>(schedule->ranks.size())) {
+      return UsageError(absl::StrCat("--stages=", stages_, ", but ", file_, " has ", schedule->ranks.size(), " lines"));
+    }
+    if (flags.WasGiven("micro-batches") && micro_batches_ != schedule->micro_batches) {
+      return UsageError(absl::StrCat("--micro-batches=", micro_batches_, ", but ", file_, " has ",
+                                     schedule->micro_batches, " micro-batches"));
+    }
+    MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfFile(*schedule, request));
+    return Print(*schedule, costs, file_, false);
+  }
+
+  // A file whose content is not a schedule. Machines read the same on stdout.
+  absl::Status Invalid(const absl::Status& status) const {
+    const std::string reason = absl::StrCat(file_.empty() ? "" : absl::StrCat(file_, ": "), status.message());
+    if (format_ == "json") {
+      const nlohmann::ordered_json json = {{"valid", false}, {"reason", reason}};
+      std::printf("%s\n", json.dump(1, ' ', true, nlohmann::json::error_handler_t::replace).c_str());
+    }
+    return WithExit(absl::InvalidArgumentError(reason), kExitBadInput);
+  }
+
+  absl::Status Print(const Schedule& schedule, const ScheduleCosts& costs, const std::string& title,
+                     bool pytorch) const {
+    if (const absl::Status valid = VerifySchedule(schedule); !valid.ok()) return Invalid(valid);
+    MR_ASSIGN_OR_RETURN(const ScheduleSimulation simulation, SimulateSchedule(schedule, costs));
+    std::string text;
+    if (format_ == "csv" && pytorch) {
+      MR_ASSIGN_OR_RETURN(text, ToPytorchCsv(schedule));
+    } else if (format_ == "csv") {
+      text = schedule.ToCsv();
+    } else if (format_ == "json") {
+      text = ScheduleJson(schedule, simulation, title);
+    } else if (format_ == "svg") {
+      text = ScheduleSvg(schedule, simulation,
+                         absl::StrFormat("%s: p = %d, m = %d", title, schedule.ranks.size(), schedule.micro_batches));
+    } else {
+      DrawOptions options = DrawingForStdout();
+      if (width_ > 0) options.width = static_cast<int>(width_);
+      text = absl::StrCat(DrawScheduleGrid(schedule, simulation, title, options), Summary(simulation));
+    }
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+      return WithExit(absl::UnavailableError("stdout cannot be written"), kExitIo);
+    }
+    return absl::OkStatus();
+  }
+
+  static std::string Summary(const ScheduleSimulation& simulation) {
+    const auto& flight = simulation.peak_in_flight;
+    const auto& memory = simulation.peak_memory;
+    const auto fullest = std::max_element(flight.begin(), flight.end());
+    const auto largest = std::max_element(memory.begin(), memory.end());
+    return absl::StrFormat(
+        "valid; bubble %.2f %% of the longest span, %.2f %% over the ideal\n"
+        "in flight: %d at most, on stage %d; held: %.4g micro-batches at most, on rank %d\n",
+        100 * simulation.bubble_rate, 100 * simulation.bubble_over_ideal, *fullest, fullest - flight.begin(), *largest,
+        largest - memory.begin());
+  }
+
+  int64_t stages_ = 0, micro_batches_ = 0, chunks_ = 1, width_ = 0;
+  std::vector<std::string> forward_, backward_input_, backward_weight_, communication_;
+  double memory_limit_ = 0;
+  std::string file_, csv_ = "millrace", format_ = "grid";
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeScheduleCommand() { return std::make_unique<ScheduleCommand>(); }
+
+}  // namespace millrace
