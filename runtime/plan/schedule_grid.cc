@@ -44,7 +44,7 @@ double Scale(const ScheduleSimulation& simulation, int room) {
   if (!(simulation.makespan > 0)) return 0;
   const double to_fit = room / simulation.makespan;
   const double whole = std::floor(to_fit * unit + 1e-9);  // columns of the shortest action
-  if (whole < 1) return to_fit;
+  if (whole < 2) return to_fit;                           // one column has no room for a number
   for (const auto& list : simulation.ranks) {
     for (const TimedAction& timed : list) {
       const double units = timed.end / unit;
@@ -80,7 +80,7 @@ class Line {
     int now = 0;
     for (size_t i = 0; i < text_.size(); ++i) {
       if (color_[i] != now || (edge_[i] && now != 0)) {
-        // The first column of a cell in bold: neighbours of one colour stay apart.
+        // A reset where a cell begins: what the terminal showed before does not leak in.
         absl::StrAppend(&out, "\033[0m");
       }
       if (color_[i] != 0 && (color_[i] != now || edge_[i])) absl::StrAppend(&out, "\033[30;", color_[i], "m");
