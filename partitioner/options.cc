@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "partitioner/check_devices.h"
 #include "partitioner/schedule/check_schedule.h"
 #include "partitioner/schedule/make_schedule.h"
@@ -111,6 +113,26 @@ absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::
   }
   if (!ranks.empty()) request.communication = {transfer_seconds};
   return MakeSchedule(request);
+}
+
+absl::StatusOr<std::vector<proto::Phase>> RecomputeOf(const PartitionOptions& options, const Schedule& schedule) {
+  std::vector<proto::Phase> phase(schedule.stages, options.recompute == "all" ? proto::B : proto::PHASE_UNSPECIFIED);
+  if (options.recompute != "all" && options.recompute != "none") {
+    for (absl::string_view part : absl::StrSplit(options.recompute, ',')) {
+      int stage = 0;
+      if (!absl::SimpleAtoi(part, &stage) || stage < 0 || stage >= schedule.stages) {
+        return Bad("recompute", options.recompute,
+                   absl::StrCat("none, all, or numbers of stages from 0 to ", schedule.stages - 1));
+      }
+      phase[stage] = proto::B;
+    }
+  }
+  for (const std::vector<Action>& rank : schedule.ranks) {
+    for (const Action& action : rank) {
+      if (action.phase == proto::R) phase[action.stage] = proto::R;
+    }
+  }
+  return phase;
 }
 
 }  // namespace millrace

@@ -26,6 +26,10 @@ struct RankSeconds {
 absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<RankSeconds>& ranks,
                                     double transfer_seconds);
 
+// By stage: R where the schedule has such actions, B where the options ask for recomputation, else PHASE_UNSPECIFIED.
+// INVALID_ARGUMENT for stages that there are none of. REQUIRES: CheckOptions passed.
+absl::StatusOr<std::vector<proto::Phase>> RecomputeOf(const PartitionOptions& options, const Schedule& schedule);
+
 }  // namespace millrace
 
 #endif  // PARTITIONER_OPTIONS_H_

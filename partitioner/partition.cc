@@ -17,6 +17,7 @@
 #include "partitioner/graph/build_graph.h"
 #include "partitioner/lower/lower.h"
 #include "partitioner/lower/program_source.h"
+#include "partitioner/lower/recompute.h"
 #include "partitioner/options.h"
 #include "partitioner/rewrite/rewrite.h"
 #include "partitioner/schedule/forward_only.h"
@@ -64,6 +65,8 @@ class Partitioner {
                            .schedule = std::move(placed),
                            .micro_batch_size = options_.micro_batch,
                            .trains = true};
+    MR_ASSIGN_OR_RETURN(const std::vector<proto::Phase> recompute, RecomputeOf(options_, train.schedule));
+    Recompute(recompute, &train.staged);
     MR_RETURN_IF_ERROR(Price(&train));
     MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfRanks(train), TransferSeconds(train)));
     Dump("schedule", [&] { return train.schedule.ToCsv(); });

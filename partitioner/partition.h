@@ -38,9 +38,12 @@ struct PartitionOptions {
   // One of ScheduleKinds() (partitioner/schedule/make_schedule.h), or "auto": the one whose step is predicted to be the
   // shortest among those that fit the devices' memory.
   std::string schedule = "1f1b";
-  int chunks = 0;                // stages of a rank, where the schedule leaves the choice; 0: the schedule's own number
-  double memory_limit = 0;       // "zb-auto": what a rank may hold, in micro-batches of all its stages; 0: no limit
-  std::string cut = "balanced";  // "balanced", "even", "by-hand"
+  int chunks = 0;           // stages of a rank, where the schedule leaves the choice; 0: the schedule's own number
+  double memory_limit = 0;  // "zb-auto": what a rank may hold, in micro-batches of all its stages; 0: no limit
+  // Stages that keep only their inputs and make their activations again inside B: "none", "all", or their numbers with
+  // commas between them. A stage for which a custom schedule has actions R is recomputed there instead.
+  std::string recompute = "none";
+  std::string cut = "balanced";        // "balanced", "even", "by-hand"
   std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
   std::string optimizer = "adamw";     // "adamw", "sgd"
   bool with_eval = true;

@@ -45,7 +45,7 @@ class FlowMaker {
       for (const Action& action : rank) flow_.run_of[action.stage][action.phase] = 0;
     }
     for (int s = 0; s < source_.schedule.stages; ++s) {
-      for (proto::Phase phase : {proto::F, proto::B, proto::W, proto::BW}) {
+      for (proto::Phase phase : {proto::F, proto::R, proto::B, proto::W, proto::BW}) {
         if (flow_.run_of[s][phase] < 0) continue;
         flow_.run_of[s][phase] = static_cast<int>(flow_.runs.size());
         PhaseRun& run = flow_.runs.emplace_back();
@@ -100,7 +100,10 @@ class FlowMaker {
   // Are both always executed by the same RUN?
   bool SameRun(const Use& a, const Use& b) const {
     if (a == b) return true;
-    if (a.first != b.first || a.second == proto::F || b.second == proto::F) return false;
+    if (a.first != b.first) return false;
+    for (proto::Phase phase : {proto::F, proto::R}) {
+      if (a.second == phase || b.second == phase) return false;
+    }
     const auto& of = flow_.run_of[a.first];
     return of[proto::B] < 0 && of[proto::W] < 0;
   }
@@ -182,13 +185,16 @@ class FlowMaker {
   // A stash when the same stage reads it later; what only others read is on its way.
   proto::Life LifeOf(int v) const {
     const Use made = made_[v];
-    proto::Life life = proto::SENT;
+    bool in_r = false, in_b = false, in_w = false;
     for (const Use& use : uses_[v]) {
       if (use.first != made.first || SameRun(made, use)) continue;
-      const bool last_in_w = use.second == proto::W && flow_.run_of[use.first][proto::W] >= 0;
-      life = made.second == proto::B ? proto::STASH_BW : last_in_w ? proto::STASH_FW : proto::STASH_FB;
+      const bool apart = use.second == proto::W && flow_.run_of[use.first][proto::W] >= 0;
+      (use.second == proto::R ? in_r : apart ? in_w : in_b) = true;
     }
-    return life;
+    if (!in_r && !in_b && !in_w) return proto::SENT;
+    if (made.second == proto::B) return proto::STASH_BW;
+    if (made.second == proto::R) return proto::STASH_RB;
+    return in_w ? proto::STASH_FW : in_b ? proto::STASH_FB : proto::STASH_FR;
   }
 
   const ProgramSource& source_;

@@ -51,7 +51,7 @@ struct StageAlias {
 struct Flow {
   const ProgramSource* source = nullptr;
   std::vector<PhaseRun> runs;
-  std::vector<std::array<int, 6>> run_of;  // [stage][phase], -1: the schedule has none
+  std::vector<std::array<int, 6>> run_of;  // [stage][phase], -1: the schedule has none; in order of execution per stage
   std::vector<Resident> residents;
   std::vector<Transfer> transfers;
   std::vector<StageAlias> aliases;

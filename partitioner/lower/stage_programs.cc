@@ -30,7 +30,7 @@ class StageEmitter {
     for (const Resident& resident : flow_.residents) {
       if (resident.life == proto::LOADED && resident.stage == stage_) RootValue(resident.value);
     }
-    for (proto::Phase phase : {proto::F, proto::B, proto::W, proto::BW}) {
+    for (proto::Phase phase : {proto::F, proto::R, proto::B, proto::W, proto::BW}) {
       const int run = flow_.run_of[stage_][phase];
       if (run >= 0) EmitPhase(run, prepared);
     }

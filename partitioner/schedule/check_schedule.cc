@@ -50,8 +50,8 @@ absl::Status Locate(const Schedule& schedule, Positions* at) {
         return Bad(action,
                    absl::StrCat("stands on rank ", r, "; its stage is on rank ", schedule.rank_of_stage[action.stage]));
       }
-      if (action.phase < proto::F || action.phase > proto::BW) {
-        return Bad(action, "is of a phase that cannot be lowered; there are F, B, W and BW");
+      if (action.phase < proto::F || action.phase > proto::R) {
+        return Bad(action, "is of a phase that cannot be lowered; there are F, R, B, W and BW");
       }
       int& position = (*at)[action.stage][action.micro_batch][action.phase];
       if (position >= 0) return Bad(action, "stands there twice");
@@ -91,6 +91,12 @@ absl::Status CheckTrainSchedule(const Schedule& schedule) {
       if (!joint && p[proto::B] < 0) return Bad({s, proto::B, m}, "is missing, and so is BW");
       if (!joint && p[proto::W] < 0) return Bad({s, proto::W, m}, "is missing");
       const int backward = joint ? p[proto::BW] : p[proto::B];
+      if ((p[proto::R] >= 0) != (at[s][0][proto::R] >= 0)) {
+        return Bad({s, proto::R, p[proto::R] >= 0 ? 0 : m},
+                   "is missing; a stage is recomputed for all micro-batches or none");
+      }
+      if (p[proto::R] >= 0 && p[proto::R] < p[proto::F]) return Bad({s, proto::R, m}, "stands before its F");
+      if (p[proto::R] > backward) return Bad({s, proto::R, m}, "stands after its backward pass");
       if (backward < p[proto::F]) return Bad({s, joint ? proto::BW : proto::B, m}, "stands before its F");
       if (!joint && p[proto::W] < backward) return Bad({s, proto::W, m}, "stands before its B");
     }

@@ -98,6 +98,10 @@ INSTANTIATE_TEST_SUITE_P(
              "0F0,0F1,0F2,0B0,0B1,0B2,0W0,0W1,0W2\n"
              "1F0,1F1,1B0,1F2,1B1,1B2,1W0,1W1,1W2\n"
              "2F0,2B0,2F1,2B1,2F2,2B2,2W0,2W1,2W2\n"},
+        // Stages made again as actions of their own, one where the backward pass is split and one where it is whole.
+        Case{"recompute_placed", 2, 3,
+             "0F0,0F1,0R0,0BW0,0F2,0R1,0B1,0R2,0W1,0BW2\n"
+             "1F0,1R0,1BW0,1F1,1R1,1BW1,1F2,1R2,1B2,1W2\n"},
         // Four stages on two ranks, dealt like cards (interleaved, Narayanan et al. 2021).
         Case{"interleaved", 2, 2,
              "0F0,0F1,2F0,2F1,2BW0,2BW1,0BW0,0BW1\n"

@@ -37,13 +37,14 @@ absl::StatusOr<proto::Model> ModelNamed(const std::string& name) {
   return MakeLlama(options);
 }
 
-RunResult Train(const std::string& model_name, int pp, const std::string& schedule) {
+RunResult Train(const std::string& model_name, int pp, const std::string& schedule, const std::string& recompute) {
   const auto model = ModelNamed(model_name);
   EXPECT_TRUE(model.ok()) << model.status();
   PartitionOptions options = OptionsFor("cpu", pp);
   options.micro_batch = 1;
   options.micro_batches = kMicroBatches;
   options.schedule = schedule;
+  options.recompute = recompute;
   options.with_eval = options.with_logits = false;
   const auto plan = PlanFor(*model, options);
   EXPECT_TRUE(plan.ok()) << plan.status();
@@ -60,18 +61,18 @@ RunResult Train(const std::string& model_name, int pp, const std::string& schedu
 const RunResult& OneStage(const std::string& model_name) {
   static auto& known = *new std::map<std::string, RunResult>;
   const auto [found, is_new] = known.try_emplace(model_name);
-  if (is_new) found->second = Train(model_name, 1, "1f1b");
+  if (is_new) found->second = Train(model_name, 1, "1f1b", "none");
   return found->second;
 }
 
-class Schedules : public testing::TestWithParam<std::tuple<std::string, std::string, int>> {};
+class Schedules : public testing::TestWithParam<std::tuple<std::string, std::string, int, std::string>> {};
 
 TEST_P(Schedules, TrainToTheOneStageBits) {
-  const auto& [model, kind, pp] = GetParam();
+  const auto& [model, kind, pp, recompute] = GetParam();
   const RunResult& one = OneStage(model);
   ASSERT_EQ(one.losses.size(), static_cast<size_t>(kSteps));
   EXPECT_NE(one.losses.front(), one.losses.back());
-  const RunResult cut = Train(model, pp, kind);
+  const RunResult cut = Train(model, pp, kind, recompute);
   EXPECT_EQ(cut.losses, one.losses);
   EXPECT_EQ(cut.norms, one.norms);
   EXPECT_EQ(cut.weights.size(), one.weights.size());
@@ -81,11 +82,11 @@ TEST_P(Schedules, TrainToTheOneStageBits) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Schedules,
                          testing::Combine(testing::Values("gpt2", "llama"), testing::ValuesIn(ScheduleKinds()),
-                                          testing::Values(2, 4)),
+                                          testing::Values(2, 4), testing::Values("none", "all")),
                          [](const auto& info) {
-                           return absl::StrCat(std::get<0>(info.param), "_",
-                                               absl::StrReplaceAll(std::get<1>(info.param), {{"-", "_"}}), "_",
-                                               std::get<2>(info.param));
+                           return absl::StrCat(
+                               std::get<0>(info.param), "_", absl::StrReplaceAll(std::get<1>(info.param), {{"-", "_"}}),
+                               "_", std::get<2>(info.param), std::get<3>(info.param) == "all" ? "_recomputed" : "");
                          });
 
 }  // namespace

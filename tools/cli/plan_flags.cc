@@ -119,6 +119,7 @@ absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   options.schedule = flags.schedule;
   options.chunks = static_cast<int>(flags.chunks);
   options.memory_limit = flags.memory_limit;
+  options.recompute = flags.recompute;
   options.considered = TellChoices;
   options.cut = flags.cut_after.empty() ? flags.cut : "by-hand";
   options.cut_after = flags.cut_after;
@@ -146,6 +147,8 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->Int("chunks", &chunks, "stages of a rank, of --schedule=interleaved; 0: 2");
   flags->Double("memory-limit", &memory_limit,
                 "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit");
+  flags->String("recompute", &recompute,
+                "none, all, or stages (0,2,...) that keep only their inputs and run forward again inside B");
   flags->String("cut", &cut, "balanced (by cost), even (by count) or by-hand");
   flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
   flags->String("optimizer", &optimizer, "adamw or sgd");

@@ -25,6 +25,7 @@ struct PlanFlags {
   std::string schedule = "1f1b";
   int64_t chunks = 0;
   double memory_limit = 0;
+  std::string recompute = "none";
   std::string cut = "balanced";
   std::vector<std::string> cut_after;
   std::string optimizer = "adamw";
