@@ -144,7 +144,7 @@ class Picture {
                       "\" stroke=\"#cccccc\" stroke-width=\".7\"/>", "<text x=\"", Px(x), "\" y=\"", Px(bottom_ + 16),
                       "\">", absl::StrFormat("%.6g", i * step), "</text>\n");
     }
-    absl::StrAppend(&out_, "<text x=\"", Px(kLeft + plot_ + 8), "\" y=\"", Px(bottom_ + 16),
+    absl::StrAppend(&out_, "<text x=\"", Px(kLeft + plot_ + 18), "\" y=\"", Px(bottom_ + 16),
                     "\" text-anchor=\"start\">time</text>\n</g>\n");
   }
 
