@@ -127,7 +127,7 @@ class Checks(unittest.TestCase):
         self.assertIsNone(what_is_wrong('model gpt2\\|llama ... --out=FILE'))
 
     def test_paths_and_anchors(self):
-        self.assertTrue(MACHINE_PATH.search('see /work/main/README.md'))
+        self.assertTrue(MACHINE_PATH.search('see /home/ann/README.md'))
         self.assertFalse(MACHINE_PATH.search('see tests/tmp/x and https://a.b/home/x'))
         self.assertEqual(anchors('# A b\n## What `is` proven?\n'), {'a-b', 'what-is-proven'})
 
