@@ -2,9 +2,10 @@
 // chunks in a V, rank r holds stages r and 2p - 1 - r. In the steady state each forward stands beside the backward of
 // another micro-batch on the other chunk, so that the one's communication hides behind the other's computation.
 //
-//   rank 0  0 1 2 0'3 1'a'A'2'b'B'3' 4 c'4'a ...      p = 3: digits are F, small letters B (BW in the steady state),
-//   rank 1  . 0 1 0'2 1'a'A'2'  3 b'3'a ...           capitals W, ' marks the chunk on the way up the V
-//   rank 2  . . 0 0'1 1'2 2'  3 a'3'a ...             (order only: columns are not times)
+//   p = 2, m = 4, equal times:
+//   rank 0 |F0-F1-F2-F0'b0'w0'F1'F3-B1'===F2'B0====B2'===F3'...B1====B3'===b2=w2~b3=w3~|  96 %
+//   rank 1 |...F0-F0'F1-F1'F2-B0'===F2'B0====F3-B1'===F3'B1====B2'===B2====b3'b3=w3'w3~|  96 %
+//   F0- forward   B0= whole backward   b0= input gradient   w0~ weight gradient   ' later chunk
 //
 // Eight steps of each rank, as in the authors' program: nF0; nF0F1; nB1W1F1; the main step nF0B1F1B0; nB1F1B0; nB1B0,
 // its second half with W delayed; nWB0; nW. They need m >= 2p.

@@ -3,9 +3,7 @@
 // with F, B and W of a chunk one unit each, and repeated every 6 units; what a rank holds is how long its two chunks
 // hold a micro-batch, divided by 6. How many units a pass takes from rank to rank is thus a choice of memory:
 //
-//   rank 0  0 . . . . 0'A'. . . . a      p = 3, one unit on all four ways (V-Min without the shifts that keep passes of
-//   rank 1  . 0 . . 0'. . a'. . a .      different micro-batches apart): digits are F, letters B, ' the way up the V's
-//   rank 2  . . 0 0'. . . . a'a . .      second leg; W takes the first unit that is free
+// One unit on each of the four ways gives V-Min, two between ranks down the V and one up it V-Half (pictures there).
 //
 // The repeated block gives every rank an order. It is then squeezed: where a rank would wait, it runs the earliest
 // later pass of its order that is ready, provided that it never holds more than the limit.

@@ -2,11 +2,11 @@
 // and a memory limit, an order of F, B and W on one stage per rank. A limit of p micro-batches is the paper's ZB-1p, 2p
 // is its ZB-2p.
 //
-//   rank 0  0 1 2 3 4 5 6 a 7 A b B c C . .       p = 4, limit 2p, T_F = T_B = T_W: digits are F, small letters B,
-//   rank 1  . 0 1 2 3 4 a 5 b 6 A c B . .         capitals W. Before its first B a rank runs as many F as memory and
-//   time rank 2  . . 0 1 2 a 3 b 4 c 5 A . . .         allow; then F and B in turn; W where a gap is long enough, where
-//   memory rank 3  . . . 0 a 1 b 2 c 3 d A . . .         must be freed, or where the gap would become the largest of
-//   all
+//   p = 3, m = 5, equal times, limit 2p:
+//   rank 0 |F0-F1-F2-F3-F4-b0=w0~b1=w1~b2=w2~b3=w3~b4=w4~......|  88 %
+//   rank 1 |...F0-F1-F2-b0=F3-b1=F4-b2=w0~b3=w1~b4=w2~w3~w4~...|  88 %
+//   rank 2 |......F0-b0=F1-b1=F2-b2=F3-b3=F4-b4=w0~w1~w2~w3~w4~|  88 %
+//   F0- forward   b0= input gradient   w0~ weight gradient   .. idle
 //
 // The paper's heuristic has binary choices; every combination is tried, then each again with the largest bubble that
 // the first try met allowed from the start, and the hand-made patterns that keep the limit; the shortest span wins.

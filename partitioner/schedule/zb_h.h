@@ -3,18 +3,22 @@
 //
 // ZB-H1 holds no more than 1F1B, and its bubble is about a third of 1F1B's:
 //
-//   rank 0  0 1 2 3 . . . . . . a 4 A b . . .      pp = 4: digits are F, small letters B, capitals W
-//   rank 1  . 0 1 2 . . . . a 3 b A ...
-//   rank 2  . . 0 1 . . a 2 b 3 A ...
-//   rank 3  . . . 0 a A 1 b B 2 c C ...            on the last rank W follows at once; rank r lags r B's behind
+//   p = 4, m = 6, equal times:
+//   rank 0 |F0--F1--F2--F3--............b0==w0~~F4--b1==w1~~F5--b2==w2~~b3==w3~~b4==w4~~b5==w5~~|  86 %
+//   rank 1 |....F0--F1--F2--........b0==F3--b1==w0~~F4--b2==w1~~F5--b3==w2~~b4==w3~~b5==w4~~w5~~|  86 %
+//   rank 2 |........F0--F1--....b0==F2--b1==F3--b2==w0~~F4--b3==w1~~F5--b4==w2~~b5==w3~~w4~~w5~~|  86 %
+//   rank 3 |............F0--b0==F1--b1==F2--b2==F3--b3==w0~~F4--b4==w1~~F5--b5==w2~~w3~~w4~~w5~~|  86 %
+//   F0- forward   b0= input gradient   w0~ weight gradient   .. idle
 //
 // ZB-H2 admits 2(p - 1 - r) + 1 forwards first and has no bubble once there are 2p - 1 micro-batches and T_F, T_B >=
 // T_W:
 //
-//   rank 0  0 1 2 3 4 5 6 a A 7 b B 8 ...
-//   rank 1  . 0 1 2 3 4 a 5 b A 6 ...
-//   rank 2  . . 0 1 2 a 3 b 4 c A ...
-//   rank 3  . . . 0 a 1 b 2 c 3 A ...
+//   p = 4, m = 7, equal times:
+//   rank 0 |F0--F1--F2--F3--F4--F5--F6--b0==w0~~b1==w1~~b2==w2~~b3==w3~~b4==w4~~b5==w5~~b6==w6~~............|  88 %
+//   rank 1 |....F0--F1--F2--F3--F4--b0==F5--b1==F6--b2==w0~~b3==w1~~b4==w2~~b5==w3~~b6==w4~~w5~~w6~~........|  88 %
+//   rank 2 |........F0--F1--F2--b0==F3--b1==F4--b2==F5--b3==F6--b4==w0~~b5==w1~~b6==w2~~w3~~w4~~w5~~w6~~....|  88 %
+//   rank 3 |............F0--b0==F1--b1==F2--b2==F3--b3==F4--b4==F5--b5==F6--b6==w0~~w1~~w2~~w3~~w4~~w5~~w6~~|  88 %
+//   F0- forward   b0= input gradient   w0~ weight gradient   .. idle
 #ifndef PARTITIONER_SCHEDULE_ZB_H_H_
 #define PARTITIONER_SCHEDULE_ZB_H_H_
 
