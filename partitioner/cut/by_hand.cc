@@ -4,33 +4,18 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "proto/edit_distance.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
 namespace {
-
-// Levenshtein distance.
-size_t Distance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
 
 absl::Status Unknown(const Graph& graph, const std::string& name) {
   std::string nearest;
   size_t distance = std::max<size_t>(2, name.size() / 2);
   for (const GraphNode& node : graph.nodes) {
     if (node.phase != proto::F || IsView(graph, node)) continue;
-    const size_t d = Distance(name.substr(0, 128), absl::string_view(node.name).substr(0, 128));
+    const size_t d = EditDistance(name.substr(0, 128), absl::string_view(node.name).substr(0, 128));
     if (d < distance) distance = d, nearest = node.name;
   }
   return absl::InvalidArgumentError(

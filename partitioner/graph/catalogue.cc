@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "proto/edit_distance.h"
 
 namespace millrace {
 namespace {
@@ -105,21 +106,6 @@ std::string Lower(absl::string_view text) {
 }
 
 // Levenshtein distance.
-int EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  for (int j = 0; j <= static_cast<int>(b.size()); ++j) row[j] = j;
-  for (int i = 1; i <= static_cast<int>(a.size()); ++i) {
-    int diagonal = row[0];
-    row[0] = i;
-    for (int j = 1; j <= static_cast<int>(b.size()); ++j) {
-      const int above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row.back();
-}
-
 }  // namespace
 
 const OpEntry* FindOp(absl::string_view op) {
@@ -140,7 +126,7 @@ std::string NearestOp(absl::string_view op) {
   int least = 4;  // farther than three edits is another word
   for (const std::string& name : OpNames()) {
     if (!FindOp(name)->submitted) continue;
-    const int distance = EditDistance(Lower(op), Lower(name));
+    const int distance = static_cast<int>(EditDistance(Lower(op), Lower(name)));
     if (distance < least && distance < static_cast<int>(name.size())) {
       least = distance;
       nearest = name;
