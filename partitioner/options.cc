@@ -97,8 +97,7 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   return CheckSchedule(options);
 }
 
-absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<RankSeconds>& ranks,
-                                    double transfer_seconds) {
+absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<StageSeconds>& stages) {
   if (options.custom_schedule.has_value()) return *options.custom_schedule;
   ScheduleRequest request;
   request.kind = options.schedule;
@@ -106,12 +105,12 @@ absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::
   request.micro_batches = static_cast<int>(options.micro_batches);
   request.chunks = options.chunks > 0 ? options.chunks : options.schedule == "interleaved" ? 2 : 1;
   request.memory_limit = options.memory_limit;
-  for (const RankSeconds& rank : ranks) {
-    request.forward.push_back(rank.forward);
-    request.backward_input.push_back(rank.backward_input);
-    request.backward_weight.push_back(rank.backward_weight);
+  for (const StageSeconds& stage : stages) {
+    request.forward.push_back(stage.forward);
+    request.backward_input.push_back(stage.backward_input);
+    request.backward_weight.push_back(stage.backward_weight);
+    request.communication.push_back(stage.transfer);
   }
-  if (!ranks.empty()) request.communication = {transfer_seconds};
   return MakeSchedule(request);
 }
 

@@ -14,17 +14,16 @@ namespace millrace {
 // INVALID_ARGUMENT names the option, what it is and what it may be.
 absl::Status CheckOptions(const PartitionOptions& options);
 
-// Seconds of one micro-batch on all of a rank's stages.
-struct RankSeconds {
-  double forward = 0, backward_input = 0, backward_weight = 0;
+// Seconds of one micro-batch on a stage, and of a transfer over the boundary to the next one.
+struct StageSeconds {
+  double forward = 0, backward_input = 0, backward_weight = 0, transfer = 0;
 };
 
-// The training schedule that the options ask for. `ranks` is empty, for a first schedule that says how many stages
-// there are and where they stand, or has one element for each rank; `transfer_seconds` is what a boundary between ranks
-// costs. Stages and their ranks do not depend on the times. INVALID_ARGUMENT for what the kind cannot do. REQUIRES:
+// The training schedule that the options ask for. `stages` is empty, for a first schedule that says how many stages
+// there are and where they stand, or has one element for each of them. Stages and their ranks do not depend on the
+// times. INVALID_ARGUMENT for what the kind cannot do. REQUIRES:
 // CheckOptions passed, and options.schedule is not "auto" unless there is a custom schedule.
-absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<RankSeconds>& ranks,
-                                    double transfer_seconds);
+absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<StageSeconds>& stages);
 
 // By stage: R where the schedule has such actions, B where the options ask for recomputation, else PHASE_UNSPECIFIED.
 // INVALID_ARGUMENT for stages that there are none of. REQUIRES: CheckOptions passed.

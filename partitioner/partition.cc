@@ -58,7 +58,7 @@ class Partitioner {
     MR_RETURN_IF_ERROR(CheckTotalSize(graph, options_.micro_batches));
     // The cut needs to know where stages stand, the schedule what they cost: a first schedule of equal stages says
     // where.
-    MR_ASSIGN_OR_RETURN(Schedule placed, ScheduleOf(options_, {}, 0));
+    MR_ASSIGN_OR_RETURN(Schedule placed, ScheduleOf(options_, {}));
     MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, placed));
     ProgramSource train = {.name = "train",
                            .staged = StageGraph(std::move(graph), std::move(stages)),
@@ -68,7 +68,7 @@ class Partitioner {
     MR_ASSIGN_OR_RETURN(const std::vector<proto::Phase> recompute, RecomputeOf(options_, train.schedule));
     Recompute(recompute, &train.staged);
     MR_RETURN_IF_ERROR(Price(&train));
-    MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfRanks(train), TransferSeconds(train)));
+    MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfStages(train)));
     Dump("schedule", [&] { return train.schedule.ToCsv(); });
     programs_.push_back(std::move(train));
     if (options_.with_eval) {
@@ -98,33 +98,33 @@ class Partitioner {
     return StagesOfNodes(chain, *cut);
   }
 
-  std::vector<RankSeconds> SecondsOfRanks(const ProgramSource& source) const {
-    std::vector<RankSeconds> ranks(options_.pp);
-    for (size_t n = 0; n < source.staged.graph.nodes.size(); ++n) {
-      const int rank = source.schedule.rank_of_stage[source.staged.stage_of_node[n]];
-      const proto::Phase phase = source.staged.graph.nodes[n].phase;
-      double& sum = phase == proto::F   ? ranks[rank].forward
-                    : phase == proto::W ? ranks[rank].backward_weight
-                                        : ranks[rank].backward_input;
-      if (!source.costs[n].key.empty()) sum += source.costs[n].seconds[rank];
-    }
-    return ranks;
-  }
-
-  // Of what the most loaded boundary between stages of two ranks sends forward.
-  double TransferSeconds(const ProgramSource& source) const {
+  // A transfer is of all that a stage sends forward to other ranks.
+  std::vector<StageSeconds> SecondsOfStages(const ProgramSource& source) const {
     const Graph& graph = source.staged.graph;
-    std::vector<uint64_t> bytes(source.schedule.stages, 0);
-    for (size_t v = 0; v < graph.values.size(); ++v) {
-      const GraphValue& value = graph.values[v];
+    const std::vector<int>& stage_of_node = source.staged.stage_of_node;
+    const std::vector<int>& rank_of_stage = source.schedule.rank_of_stage;
+    std::vector<StageSeconds> stages(source.schedule.stages);
+    std::vector<uint64_t> bytes(stages.size(), 0);
+    for (size_t n = 0; n < graph.nodes.size(); ++n) {
+      const int s = stage_of_node[n];
+      const proto::Phase phase = graph.nodes[n].phase;
+      double& sum = phase == proto::F   ? stages[s].forward
+                    : phase == proto::W ? stages[s].backward_weight
+                                        : stages[s].backward_input;
+      if (!source.costs[n].key.empty()) sum += source.costs[n].seconds[rank_of_stage[s]];
+    }
+    for (const GraphValue& value : graph.values) {
       if (value.producer < 0 || value.alias_of >= 0 || graph.nodes[value.producer].phase != proto::F) continue;
-      const int from = source.staged.stage_of_node[value.producer];
+      const int from = stage_of_node[value.producer];
       const bool leaves = std::any_of(value.consumers.begin(), value.consumers.end(), [&](int n) {
-        return graph.nodes[n].phase == proto::F && source.staged.stage_of_node[n] != from;
+        return graph.nodes[n].phase == proto::F && rank_of_stage[stage_of_node[n]] != rank_of_stage[from];
       });
       if (leaves) bytes[from] += value.spec.bytes();
     }
-    return options_.pp < 2 ? 0 : costs_.TransferSeconds(*std::max_element(bytes.begin(), bytes.end()), 0, 1);
+    for (size_t s = 0; s + 1 < stages.size(); ++s) {
+      stages[s].transfer = costs_.TransferSeconds(bytes[s], rank_of_stage[s], rank_of_stage[s + 1]);
+    }
+    return stages;
   }
 
   // Fills costs and needs of every node.

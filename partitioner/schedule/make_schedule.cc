@@ -119,19 +119,48 @@ absl::StatusOr<int> ChunksOf(const ScheduleRequest& request) {
   return absl::InternalError("unreachable");
 }
 
-// One value for each rank.
-absl::StatusOr<std::vector<double>> PerRank(const ScheduleRequest& request, absl::string_view name,
-                                            const std::vector<double>& given, double otherwise) {
-  if (given.size() > 1 && static_cast<int>(given.size()) != request.ranks) {
-    return Bad(request, absl::StrCat(given.size(), " values of ", name, " for ", request.ranks,
-                                     " ranks; give one, or one for each"));
+// A list of the request, checked: empty, of one value, of one for each rank, or of one for each stage.
+absl::Status CheckTimes(const ScheduleRequest& request, int ranks, int stages, absl::string_view name,
+                        const std::vector<double>& given) {
+  const int size = static_cast<int>(given.size());
+  if (size > 1 && size != ranks && size != stages) {
+    return Bad(request,
+               absl::StrCat(size, " values of ", name, " for ", ranks, " ranks; give one, or one for each",
+                            stages > ranks ? absl::StrCat(", or one for each of the ", stages, " stages") : ""));
   }
   for (double value : given) {
     if (std::isfinite(value) && value >= 0) continue;
     return Bad(request, absl::StrCat(name, " of ", value, "; times are finite and not negative"));
   }
-  if (given.size() > 1) return given;
-  return std::vector<double>(request.ranks, given.empty() ? otherwise : given[0]);
+  return absl::OkStatus();
+}
+
+double ForRank(const std::vector<double>& given, int rank, double otherwise) {
+  return given.empty() ? otherwise : given[given.size() == 1 ? 0 : rank];
+}
+
+// One value for each stage of a checked list of times: a rank's divided among its `chunks`.
+std::vector<double> PerStage(const std::vector<double>& given, const std::vector<int>& rank_of_stage,
+                             const std::vector<int>& chunks) {
+  if (given.size() > 1 && given.size() == rank_of_stage.size()) return given;
+  std::vector<double> times;
+  for (int rank : rank_of_stage) times.push_back(ForRank(given, rank, 1) / chunks[rank]);
+  return times;
+}
+
+// A transfer does not divide. Where stages go back up a V, from rank r to r - 1, they use the link that r - 1 sends
+// over on the way down; a ring of two ranks has a link of its own from the last to the first.
+std::vector<double> TransferPerStage(const std::vector<double>& given, const std::vector<int>& rank_of_stage) {
+  if (given.size() > 1 && given.size() == rank_of_stage.size()) return given;
+  std::vector<double> times;
+  const int stages = static_cast<int>(rank_of_stage.size());
+  for (int s = 0; s < stages; ++s) {
+    const int rank = rank_of_stage[s];
+    const bool up = s + 1 < stages && rank_of_stage[s + 1] == rank - 1;
+    const bool ring = up && rank - 1 == 0 && s > 0 && rank_of_stage[s - 1] == rank - 1;
+    times.push_back(ForRank(given, up && !ring ? rank - 1 : rank, 0));
+  }
+  return times;
 }
 
 }  // namespace
@@ -142,27 +171,33 @@ std::vector<std::string> ScheduleKinds() {
   return names;
 }
 
-absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request) {
-  MR_ASSIGN_OR_RETURN(const int chunks, ChunksOf(request));
-  MR_ASSIGN_OR_RETURN(const auto forward, PerRank(request, "forward", request.forward, 1));
-  MR_ASSIGN_OR_RETURN(const auto input, PerRank(request, "backward_input", request.backward_input, 1));
-  MR_ASSIGN_OR_RETURN(const auto weight, PerRank(request, "backward_weight", request.backward_weight, 1));
-  MR_ASSIGN_OR_RETURN(const auto communication, PerRank(request, "communication", request.communication, 0));
-  const bool v = Find(request.kind)->shape == Kind::kV;
-  const std::vector<int> rank_of_stage = v ? VPlacement(request.ranks) : RoundRobinPlacement(request.ranks, chunks);
+absl::StatusOr<ScheduleCosts> CostsOfStages(const ScheduleRequest& request, const std::vector<int>& rank_of_stage) {
+  std::vector<int> chunks;
+  for (int rank : rank_of_stage) {
+    if (rank >= static_cast<int>(chunks.size())) chunks.resize(rank + 1, 0);
+    ++chunks[rank];
+  }
+  const int ranks = static_cast<int>(chunks.size()), stages = static_cast<int>(rank_of_stage.size());
+  MR_RETURN_IF_ERROR(CheckTimes(request, ranks, stages, "forward", request.forward));
+  MR_RETURN_IF_ERROR(CheckTimes(request, ranks, stages, "backward_input", request.backward_input));
+  MR_RETURN_IF_ERROR(CheckTimes(request, ranks, stages, "backward_weight", request.backward_weight));
+  MR_RETURN_IF_ERROR(CheckTimes(request, ranks, stages, "communication", request.communication));
   ScheduleCosts costs;
-  for (int s = 0; s < static_cast<int>(rank_of_stage.size()); ++s) {
-    const int rank = rank_of_stage[s];
-    costs.forward.push_back(forward[rank] / chunks);
-    costs.backward_input.push_back(input[rank] / chunks);
-    costs.backward_weight.push_back(weight[rank] / chunks);
-    // On the way up a V the edge from rank r to r - 1 is the one that r - 1 sends over on the way down.
-    const bool up = v && s >= request.ranks && rank > 0;
-    costs.communication.push_back(communication[up ? rank - 1 : rank]);
-    costs.stash.push_back(1.0 / chunks);
-    costs.weight_stash.push_back(0.5 / chunks);
+  costs.forward = PerStage(request.forward, rank_of_stage, chunks);
+  costs.backward_input = PerStage(request.backward_input, rank_of_stage, chunks);
+  costs.backward_weight = PerStage(request.backward_weight, rank_of_stage, chunks);
+  costs.communication = TransferPerStage(request.communication, rank_of_stage);
+  for (int rank : rank_of_stage) {
+    costs.stash.push_back(1.0 / chunks[rank]);
+    costs.weight_stash.push_back(0.5 / chunks[rank]);
   }
   return costs;
+}
+
+absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request) {
+  MR_ASSIGN_OR_RETURN(const int chunks, ChunksOf(request));
+  const bool v = Find(request.kind)->shape == Kind::kV;
+  return CostsOfStages(request, v ? VPlacement(request.ranks) : RoundRobinPlacement(request.ranks, chunks));
 }
 
 absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request) {

@@ -17,12 +17,14 @@ struct ScheduleRequest {
   int chunks = 1;         // v of "interleaved"; the V-schedules have 2, written 1 or 2; all others 1
   int micro_batches = 1;  // m
   // Seconds (or any unit) of one micro-batch on the WHOLE of a rank's layers, and of one transfer from a rank to the
-  // next (either way). Each list is empty (1, 1, 1 and 0), one value for all ranks, or one value for each. A rank's
-  // time divides equally among its chunks.
+  // next (either way). Each list is empty (1, 1, 1 and 0), one value for all ranks, or one value for each; a rank's
+  // time then divides equally among its chunks. Or it is one value for each of the ranks * chunks stages, of that stage
+  // alone.
   std::vector<double> forward;
   std::vector<double> backward_input;
   std::vector<double> backward_weight;
-  std::vector<double> communication;  // [r] from rank r to the next one; the last is used by interleaved chunks only
+  // [r] from rank r to the next one; the last is used by interleaved chunks only. By stage: [s] from s to s + 1.
+  std::vector<double> communication;
   // "zb-auto" only: what a rank may hold, in whole-rank micro-batches, of which B frees one half and W the other.
   // 0: no limit.
   double memory_limit = 0;
@@ -37,9 +39,12 @@ absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request);
 // In the order in which a list of choices shows them.
 std::vector<std::string> ScheduleKinds();
 
-// The request's times as times of the stages (chunks) of its schedule, each rank's divided by its number of chunks; the
-// stash of a stage is 1 / chunks, so that memory is counted in whole-rank micro-batches. Fails as MakeSchedule does.
+// The request's times as times of the stages (chunks) of its schedule; the stash of a stage is 1 / chunks, so that memory is counted in whole-rank micro-batches. Fails as MakeSchedule does.
 absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request);
+
+// The same for stages that stand elsewhere, as in a schedule from a file. Only the times and, for messages, the kind of
+// the request are looked at.
+absl::StatusOr<ScheduleCosts> CostsOfStages(const ScheduleRequest& request, const std::vector<int>& rank_of_stage);
 
 }  // namespace millrace
 

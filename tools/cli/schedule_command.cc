@@ -35,42 +35,11 @@ absl::StatusOr<std::vector<double>> Times(absl::string_view flag, const std::vec
   for (const std::string& word : words) {
     double& time = times.emplace_back();
     if (absl::SimpleAtod(word, &time) && std::isfinite(time) && time >= 0) continue;
-    return UsageError(absl::StrCat("--", flag, "=", absl::StrJoin(words, ","), ": '", word,
-                                   "' is not a time; numbers from 0 up are needed, one or one for each device"));
+    return UsageError(
+        absl::StrCat("--", flag, "=", absl::StrJoin(words, ","), ": '", word,
+                     "' is not a time; numbers from 0 up are needed, one, or one for each device or stage"));
   }
   return times;
-}
-
-// A request's value for a rank: none given, one for all, or one each.
-double ForRank(const std::vector<double>& given, int rank, double otherwise) {
-  if (given.empty()) return otherwise;
-  return given.size() == 1 ? given[0] : given[rank];
-}
-
-// The request's times for a schedule that came from a file: a rank's work divides equally among its stages.
-absl::StatusOr<ScheduleCosts> CostsOfFile(const Schedule& schedule, const ScheduleRequest& request) {
-  const int ranks = static_cast<int>(schedule.ranks.size());
-  for (const auto* given :
-       {&request.forward, &request.backward_input, &request.backward_weight, &request.communication}) {
-    if (given->size() <= 1 || static_cast<int>(given->size()) == ranks) continue;
-    return UsageError(
-        absl::StrCat(given->size(), " times for the ", ranks, " ranks of the file; give one, or one for each rank"));
-  }
-  std::vector<int> chunks(ranks, 0);
-  for (int rank : schedule.rank_of_stage) ++chunks[rank];
-  ScheduleCosts costs;
-  for (int s = 0; s < schedule.stages; ++s) {
-    const int rank = schedule.rank_of_stage[s];
-    const int next = s + 1 < schedule.stages ? schedule.rank_of_stage[s + 1] : rank;
-    const int edge = next == rank - 1 ? next : rank;  // one link both ways between neighbours
-    costs.forward.push_back(ForRank(request.forward, rank, 1) / chunks[rank]);
-    costs.backward_input.push_back(ForRank(request.backward_input, rank, 1) / chunks[rank]);
-    costs.backward_weight.push_back(ForRank(request.backward_weight, rank, 1) / chunks[rank]);
-    costs.communication.push_back(ForRank(request.communication, edge, 0));
-    costs.stash.push_back(1.0 / chunks[rank]);
-    costs.weight_stash.push_back(0.5 / chunks[rank]);
-  }
-  return costs;
 }
 
 class ScheduleCommand : public Command {
@@ -92,7 +61,9 @@ class ScheduleCommand : public Command {
     flags->Int("stages", &stages_, "devices; a file says itself how many");
     flags->Int("micro-batches", &micro_batches_, "micro-batches of one step; a file says itself how many");
     flags->Int("chunks", &chunks_, "pieces of each device's layers (interleaved)");
-    flags->Strings("forward", &forward_, "time of one micro-batch's forward pass over all layers of a device");
+    flags->Strings("forward", &forward_,
+                   "time of one micro-batch's forward pass over all layers of a device; one, one for each "
+                   "device, or one for each stage");
     flags->Strings("backward-input", &backward_input_, "the same of the gradient for the input");
     flags->Strings("backward-weight", &backward_weight_, "the same of the gradient for the weights");
     flags->Strings("communication", &communication_, "time of one transfer from a device to the next");
@@ -169,8 +140,9 @@ class ScheduleCommand : public Command {
       return UsageError(absl::StrCat("--micro-batches=", micro_batches_, ", but ", file_, " has ",
                                      schedule->micro_batches, " micro-batches"));
     }
-    MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfFile(*schedule, request));
-    return Print(*schedule, costs, file_, false);
+    const absl::StatusOr<ScheduleCosts> costs = CostsOfStages(request, schedule->rank_of_stage);
+    if (!costs.ok()) return UsageError(costs.status().message());
+    return Print(*schedule, *costs, file_, false);
   }
 
   // A file whose content is not a schedule. Machines read the same on stdout.
