@@ -1,0 +1,87 @@
+#include "partitioner/cost_graph/down_sets.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace millrace {
+
+absl::StatusOr<DownSets> DownSets::Of(const std::vector<std::vector<int>>& before, int most) {
+  DownSets sets;
+  sets.units_ = static_cast<int>(before.size());
+  sets.width_ = (sets.units_ + 63) / 64;
+  const int width = sets.width_;
+  std::vector<uint64_t> needed(int64_t{sets.units_} * width, 0);
+  for (int u = 0; u < sets.units_; ++u) {
+    for (int b : before[u]) needed[int64_t{u} * width + b / 64] |= uint64_t{1} << (b % 64);
+  }
+  // Sets of one size after the other, so a set's number is known only when its size is under way: covers are found
+  // when a set is expanded.
+  absl::flat_hash_map<std::string, int> known;  // of the size that is being made
+  sets.words_.assign(width, 0);
+  sets.first_cover_ = {0};
+  int count = 1;
+  const auto key_of = [width](const uint64_t* words) {
+    return std::string(reinterpret_cast<const char*>(words), sizeof(uint64_t) * width);
+  };
+  for (int set = 0, end_of_size = 1; set < count; ++set) {
+    if (set == end_of_size) {
+      known.clear();
+      end_of_size = count;
+    }
+    std::vector<uint64_t> words(sets.words_.begin() + int64_t{set} * width,
+                                sets.words_.begin() + int64_t{set + 1} * width);
+    for (int u = 0; u < sets.units_; ++u) {
+      if ((words[u / 64] >> (u % 64)) & 1) continue;
+      bool ready = true;
+      for (int w = 0; w < width && ready; ++w) ready = (needed[int64_t{u} * width + w] & ~words[w]) == 0;
+      if (!ready) continue;
+      words[u / 64] ^= uint64_t{1} << (u % 64);
+      const auto [found, is_new] = known.emplace(key_of(words.data()), count);
+      if (is_new) {
+        if (++count > most) {
+          return absl::ResourceExhaustedError(absl::StrCat("the graph has more than ", most, " down-sets"));
+        }
+        sets.words_.insert(sets.words_.end(), words.begin(), words.end());
+      }
+      sets.covers_.push_back({u, found->second});
+      words[u / 64] ^= uint64_t{1} << (u % 64);
+    }
+    sets.first_cover_.push_back(static_cast<int64_t>(sets.covers_.size()));
+  }
+  for (int u = 0; u < sets.units_; ++u) {
+    if (!sets.Has(count - 1, u)) {
+      return absl::InvalidArgumentError(absl::StrCat("unit ", u, " is on a cycle"));
+    }
+  }
+  return sets;
+}
+
+DownSets DownSets::OfOrder(const std::vector<int>& order) {
+  DownSets sets;
+  sets.units_ = static_cast<int>(order.size());
+  sets.width_ = (sets.units_ + 63) / 64;
+  std::vector<uint64_t> words(sets.width_, 0);
+  sets.words_ = words;
+  sets.first_cover_ = {0};
+  for (int i = 0; i < sets.units_; ++i) {
+    words[order[i] / 64] |= uint64_t{1} << (order[i] % 64);
+    sets.words_.insert(sets.words_.end(), words.begin(), words.end());
+    sets.covers_.push_back({order[i], i + 1});
+    sets.first_cover_.push_back(i + 1);
+  }
+  sets.first_cover_.push_back(sets.units_);
+  return sets;
+}
+
+std::vector<int> DownSets::Between(int from, int to) const {
+  std::vector<int> units;
+  for (int u = 0; u < units_; ++u) {
+    if (Has(to, u) && !Has(from, u)) units.push_back(u);
+  }
+  return units;
+}
+
+}  // namespace millrace

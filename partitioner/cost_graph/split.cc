@@ -1,0 +1,214 @@
+#include "partitioner/cost_graph/split.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "partitioner/cost_graph/orders.h"
+#include "partitioner/cost_graph/split_search.h"
+#include "proto/status_macros.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kNoBound = std::numeric_limits<double>::infinity();
+constexpr int kFewDownSets = 6000;  // so many are searched by default
+constexpr double kWork = 1.5e8;     // of the default search over orders: pairs of prefixes
+constexpr int kMostRounds = 300;
+constexpr double kBetter = 1 - 1e-12;  // relative: less is rounding
+
+bool Good(double x) { return std::isfinite(x) && x >= 0; }
+
+absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(absl::StrCat("cost graph: ", what)); }
+
+absl::Status CheckUnits(const SplitProblem& problem) {
+  const int units = static_cast<int>(problem.units.size());
+  for (int u = 0; u < units; ++u) {
+    const SplitUnit& unit = problem.units[u];
+    if (Good(unit.accelerator_time) && Good(unit.host_time) && Good(unit.bytes)) continue;
+    return Bad(absl::StrCat("unit ", u, " has times ", unit.accelerator_time, " and ", unit.host_time, " and ",
+                            unit.bytes, " bytes; all must be finite and not negative"));
+  }
+  for (const SplitTensor& tensor : problem.tensors) {
+    if (!Good(tensor.cost)) return Bad(absl::StrCat("a transfer costs ", tensor.cost));
+    for (int u : tensor.units) {
+      if (u < 0 || u >= units) return Bad(absl::StrCat("a tensor belongs to unit ", u, " of ", units));
+    }
+  }
+  for (const std::vector<int>& before : problem.before) {
+    for (int b : before) {
+      if (b < 0 || b >= units) return Bad(absl::StrCat("an edge comes from unit ", b, " of ", units));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Why nothing fits, as far as simple sums tell.
+absl::Status NothingFits(const SplitProblem& problem) {
+  double total = 0, largest = 0;
+  int host_only = 0;
+  for (const SplitUnit& unit : problem.units) {
+    total += unit.bytes;
+    largest = std::max(largest, unit.bytes);
+    host_only += !unit.accelerator_can;
+  }
+  std::string why;
+  const double room = problem.memory_limit * problem.accelerators;
+  if (host_only > 0 && problem.hosts == 0) {
+    why = absl::StrCat(host_only, " units run on hosts only, and there is no host");
+  } else if (largest > problem.memory_limit) {
+    why = absl::StrFormat("one unit alone takes %.4g bytes, %.4g more than a device has", largest,
+                          largest - problem.memory_limit);
+  } else if (total > room) {
+    why = absl::StrFormat("the units take %.4g bytes, %.4g more than all %d accelerators have together", total,
+                          total - room, problem.accelerators);
+  } else {
+    why =
+        absl::StrFormat("%.4g bytes of units would fit %.4g bytes of memory, but in no contiguous split", total, room);
+  }
+  return absl::FailedPreconditionError(absl::StrCat("cost graph: no split keeps the memory limit of ",
+                                                    absl::StrFormat("%.4g", problem.memory_limit),
+                                                    " bytes a device: ", why, "; give it more devices or memory"));
+}
+
+absl::StatusOr<Split> Finished(const SplitProblem& problem, std::optional<std::vector<SplitPiece>> pieces, bool exact,
+                               std::string method) {
+  if (!pieces.has_value()) return NothingFits(problem);
+  MR_ASSIGN_OR_RETURN(Split split, EvaluateSplit(problem, *std::move(pieces)));
+  split.exact = exact;
+  split.method = std::move(method);
+  return split;
+}
+
+double Objective(const SplitProblem& problem, const std::vector<SplitPiece>& pieces) {
+  const absl::StatusOr<Split> split = EvaluateSplit(problem, pieces);
+  return split.ok() ? split->objective : kNoBound;
+}
+
+struct Found {
+  std::optional<std::vector<SplitPiece>> pieces;
+  double objective = kNoBound;
+  int orders = 0;
+};
+
+Found OverOrders(const SplitProblem& problem, int rounds) {
+  Found best;
+  const auto attempt = [&](const std::vector<int>& order) {
+    ++best.orders;
+    auto pieces = BestChain(problem, DownSets::OfOrder(order), best.objective * kBetter);
+    if (!pieces.has_value()) return;
+    best.objective = Objective(problem, *pieces);
+    best.pieces = std::move(pieces);
+  };
+  for (const std::vector<int>& order : RuleOrders(problem)) attempt(order);
+  for (int i = 0; i < rounds; ++i) {
+    const uint64_t seed = static_cast<uint64_t>(i);
+    if (i % 4 == 0 || !best.pieces.has_value()) {
+      attempt(RandomOrder(problem, seed));
+      continue;
+    }
+    std::vector<int> piece_of(problem.units.size(), 0);
+    for (size_t p = 0; p < best.pieces->size(); ++p) {
+      for (int u : (*best.pieces)[p].units) piece_of[u] = static_cast<int>(p);
+    }
+    attempt(RandomOrder(problem, seed, &piece_of));
+  }
+  return best;
+}
+
+int RoundsFor(const SplitProblem& problem) {
+  const double units = static_cast<double>(problem.units.size());
+  const double states =
+      (std::min<double>(problem.accelerators, units) + 1) * (std::min<double>(problem.hosts, units) + 1);
+  return static_cast<int>(std::clamp(kWork / std::max(1.0, units * units * (4 + states)), 4.0, double{kMostRounds}));
+}
+
+// `found` is a split, or none; the exact search has to beat it or confirm it.
+absl::StatusOr<Split> Exactly(const SplitProblem& problem, const DownSets& sets, Found found) {
+  auto pieces = BestChain(problem, sets, found.objective * kBetter);
+  if (!pieces.has_value()) pieces = std::move(found.pieces);
+  return Finished(problem, std::move(pieces), true, absl::StrCat("exact, over ", sets.size(), " down-sets"));
+}
+
+}  // namespace
+
+absl::Status CheckSplitProblem(const SplitProblem& problem) {
+  if (problem.units.empty()) return Bad("there are no units");
+  if (problem.before.size() != problem.units.size()) return Bad("the order is of another number of units");
+  if (problem.accelerators < 0 || problem.hosts < 0 || problem.accelerators + problem.hosts < 1) {
+    return Bad(absl::StrCat(problem.accelerators, " accelerators and ", problem.hosts,
+                            " hosts; at least one device is needed"));
+  }
+  if (!(problem.memory_limit >= 0)) return Bad(absl::StrCat("a memory limit of ", problem.memory_limit));
+  MR_RETURN_IF_ERROR(CheckUnits(problem));
+  if (RandomOrder(problem, 0).size() != problem.units.size()) return Bad("the order of the units has a cycle");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Split> ExactSplit(const SplitProblem& problem, int most_down_sets) {
+  MR_RETURN_IF_ERROR(CheckSplitProblem(problem));
+  absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, most_down_sets);
+  if (!sets.ok()) {
+    return absl::Status(sets.status().code(), absl::StrCat("cost graph: ", sets.status().message(),
+                                                           ", the most that the exact search takes; use the default "
+                                                           "cut, which needs none of them"));
+  }
+  return Exactly(problem, *sets, OverOrders(problem, 4));
+}
+
+absl::StatusOr<Split> DefaultSplit(const SplitProblem& problem) {
+  MR_RETURN_IF_ERROR(CheckSplitProblem(problem));
+  const absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, kFewDownSets);
+  if (sets.ok()) return Exactly(problem, *sets, OverOrders(problem, 4));
+  Found found = OverOrders(problem, RoundsFor(problem));
+  return Finished(problem, std::move(found.pieces), false,
+                  absl::StrCat("over the prefixes of ", found.orders, " orders"));
+}
+
+absl::StatusOr<Split> EvaluateSplit(const SplitProblem& problem, std::vector<SplitPiece> pieces) {
+  std::vector<int> piece_of(problem.units.size(), -1);
+  int hosts = 0, accelerators = 0;
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    SplitPiece& piece = pieces[p];
+    ++(piece.host ? hosts : accelerators);
+    piece.compute = piece.communication = piece.bytes = 0;
+    for (int u : piece.units) {
+      if (u < 0 || u >= static_cast<int>(piece_of.size()) || piece_of[u] >= 0) {
+        return Bad(absl::StrCat("unit ", u, " is not one of the graph's, or is in two pieces"));
+      }
+      piece_of[u] = static_cast<int>(p);
+      const SplitUnit& unit = problem.units[u];
+      if (!piece.host && !unit.accelerator_can) return Bad(absl::StrCat("unit ", u, " runs on hosts only"));
+      piece.compute += piece.host ? unit.host_time : unit.accelerator_time;
+      piece.bytes += unit.bytes;
+    }
+    if (!piece.host && piece.bytes > problem.memory_limit) return Bad(absl::StrCat("piece ", p, " does not fit"));
+  }
+  if (hosts > problem.hosts || accelerators > problem.accelerators) return Bad("there are more pieces than devices");
+  for (size_t u = 0; u < piece_of.size(); ++u) {
+    if (piece_of[u] < 0) return Bad(absl::StrCat("unit ", u, " is in no piece"));
+    for (int b : problem.before[u]) {
+      if (piece_of[b] > piece_of[u]) return Bad(absl::StrCat("the edge from unit ", b, " to ", u, " goes back"));
+    }
+  }
+  for (const SplitTensor& tensor : problem.tensors) {
+    std::vector<int> touched;
+    for (int u : tensor.units) touched.push_back(piece_of[u]);
+    std::sort(touched.begin(), touched.end());
+    touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+    if (touched.size() < 2) continue;
+    for (int p : touched) {
+      if (!pieces[p].host) pieces[p].communication += tensor.cost;
+    }
+  }
+  Split split;
+  for (const SplitPiece& piece : pieces) split.objective = std::max(split.objective, piece.load());
+  split.pieces = std::move(pieces);
+  return split;
+}
+
+}  // namespace millrace
