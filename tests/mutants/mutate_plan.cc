@@ -50,9 +50,15 @@ class Mutator {
   PlanMutant Make() {
     do {
       mutant_.plan = original_;
-      mutant_.change = static_cast<PlanChange>(Below(kPlanChanges));
-      mutant_.what = NameOf(mutant_.change);
+      mutant_.changes = Below(4) == 0 ? 2 : 1;
+      mutant_.change = change_ = static_cast<PlanChange>(Below(kPlanChanges));
+      mutant_.what = NameOf(change_);
       Change();
+      if (mutant_.changes == 2) {
+        change_ = static_cast<PlanChange>(Below(kPlanChanges));
+        absl::StrAppend(&mutant_.what, ", then ", NameOf(change_));
+        Change();
+      }
       SealPlan(&mutant_.plan);
     } while (mutant_.plan.hash() == original_.hash());
     return std::move(mutant_);
@@ -62,12 +68,41 @@ class Mutator {
   uint64_t Below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
   proto::Program& program() { return *mutant_.plan.mutable_programs(0); }
 
+  // Does an instruction of the kind read the field that is to be changed?
+  bool Concerns(Instruction::Kind kind) const {
+    const bool moves = kind == Instruction::SEND || kind == Instruction::RECV;
+    switch (change_) {
+      case PlanChange::kMicroBatch:
+        return moves || kind == Instruction::RUN || kind == Instruction::LOAD;
+      case PlanChange::kStage:
+        return kind == Instruction::RUN || kind == Instruction::LOAD || kind == Instruction::PREPARE;
+      case PlanChange::kPhase:
+        return kind == Instruction::RUN;
+      case PlanChange::kEdge:
+        return moves;
+      case PlanChange::kBucket:
+        return kind == Instruction::REDUCE || kind == Instruction::STEP || kind == Instruction::GATHER;
+      default:
+        return true;
+    }
+  }
+
+  // The first instruction from `at` on, around the end, that the change concerns; -1: none.
+  int Target(const proto::RankProgram& rank, int at) const {
+    for (int i = 0; i < rank.instructions_size(); ++i) {
+      const int candidate = (at + i) % rank.instructions_size();
+      if (Concerns(rank.instructions(candidate).kind())) return candidate;
+    }
+    return -1;
+  }
+
   void Change() {
     proto::RankProgram& rank = *program().mutable_ranks(Below(program().ranks_size()));
-    const int at = Below(rank.instructions_size());
+    const int at = Target(rank, Below(rank.instructions_size()));
+    if (at < 0) return;
     Instruction& instruction = *rank.mutable_instructions(at);
     absl::StrAppend(&mutant_.what, ": rank ", rank.rank(), ", instruction ", at, " ", Describe(program(), instruction));
-    switch (mutant_.change) {
+    switch (change_) {
       case PlanChange::kDrop:
       case PlanChange::kSwapNeighbours:
       case PlanChange::kMove:
@@ -100,13 +135,13 @@ class Mutator {
   void ChangeList(int at, proto::RankProgram* rank) {
     std::vector<Named> list = Unpack(*rank);
     const Named moved = list[at];
-    if (mutant_.change == PlanChange::kSwapNeighbours) {
+    if (change_ == PlanChange::kSwapNeighbours) {
       if (at + 1 < static_cast<int>(list.size())) std::swap(list[at], list[at + 1]);
-    } else if (mutant_.change == PlanChange::kDuplicate) {
+    } else if (change_ == PlanChange::kDuplicate) {
       list.insert(list.begin() + Below(list.size() + 1), {static_cast<int>(list.size()), moved.instruction});
     } else {
       list.erase(list.begin() + at);
-      if (mutant_.change == PlanChange::kMove) {
+      if (change_ == PlanChange::kMove) {
         const int to = Below(list.size() + 1);
         absl::StrAppend(&mutant_.what, " to ", to);
         list.insert(list.begin() + to, moved);
@@ -122,7 +157,7 @@ class Mutator {
     const uint32_t slot = Below(rank->pools(old.pool()).slots());
     absl::StrAppend(&mutant_.what, ", pool ", rank->pools(old.pool()).name(), " slot ", old.slot(), " to ", slot);
     for (int i = 0; i < rank->instructions_size(); ++i) {
-      if (i != at && mutant_.change == PlanChange::kSlot) continue;
+      if (i != at && change_ == PlanChange::kSlot) continue;
       Instruction& instruction = *rank->mutable_instructions(i);
       if (instruction.micro_batch() != chosen.micro_batch()) continue;
       for (proto::SlotUse& use : *instruction.mutable_slots()) {
@@ -134,13 +169,13 @@ class Mutator {
   // Of the next instruction that has an `after`, when one is needed.
   void ChangeAfter(int at, proto::RankProgram* rank) {
     const int size = rank->instructions_size();
-    if (mutant_.change == PlanChange::kAddAfter) return rank->mutable_instructions(at)->add_after(Below(at));
+    if (change_ == PlanChange::kAddAfter) return rank->mutable_instructions(at)->add_after(Below(at));
     for (int i = 0; i < size; ++i) {
       auto* after = rank->mutable_instructions((at + i) % size)->mutable_after();
       if (after->empty()) continue;
       const int k = Below(after->size());
       absl::StrAppend(&mutant_.what, ", of instruction ", (at + i) % size, " after ", after->Get(k));
-      if (mutant_.change == PlanChange::kDropAfter) {
+      if (change_ == PlanChange::kDropAfter) {
         after->erase(after->begin() + k);
       } else {
         after->Set(k, Below((at + i) % size));
@@ -150,7 +185,7 @@ class Mutator {
   }
 
   void ChangeMemory(proto::RankProgram* rank) {
-    switch (mutant_.change) {
+    switch (change_) {
       case PlanChange::kSwapCalls: {
         proto::PhaseProgram& phase = AnyPhase();
         if (phase.calls_size() < 2) return;
@@ -172,8 +207,12 @@ class Mutator {
       case PlanChange::kScratchOffset: {
         proto::PhaseProgram& phase = AnyPhase();
         if (Below(4) == 0) return rank->set_scratch_offset(Offset(rank->scratch_offset(), rank->scratch_offset()));
-        if (phase.calls_size() == 0) return;
-        proto::KernelCall& call = *phase.mutable_calls(Below(phase.calls_size()));
+        std::vector<int> with_scratch;
+        for (int c = 0; c < phase.calls_size(); ++c) {
+          if (phase.calls(c).scratch_bytes() > 0) with_scratch.push_back(c);
+        }
+        if (with_scratch.empty()) return;
+        proto::KernelCall& call = *phase.mutable_calls(with_scratch[Below(with_scratch.size())]);
         absl::StrAppend(&mutant_.what, "; call ", call.node());
         return call.set_scratch_offset(
             Offset(call.scratch_offset(), phase.calls(Below(phase.calls_size())).scratch_offset()));
@@ -213,6 +252,7 @@ class Mutator {
 
   const proto::ExecutionPlan& original_;
   PlanMutant mutant_;
+  PlanChange change_ = PlanChange::kDrop;  // that is being made
   std::mt19937_64 random_;
 };
 

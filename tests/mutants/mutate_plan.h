@@ -40,14 +40,15 @@ constexpr int kPlanChanges = static_cast<int>(PlanChange::kParameterOffset) + 1;
 std::string NameOf(PlanChange change);
 
 struct PlanMutant {
-  proto::ExecutionPlan plan;  // sealed
-  PlanChange change = PlanChange::kDrop;
+  proto::ExecutionPlan plan;              // sealed
+  PlanChange change = PlanChange::kDrop;  // the first
+  int changes = 1;
   std::string what;  // "drop: rank 1, instruction 17 RUN 1F3"
 };
 
-// The same mutant for the same seed, never equal to the plan. The first program is changed, in one place. What is left
-// out on purpose: which values a call reads and whether it stands there at all. A plan says what is computed, not what
-// should have been; `millrace verify --parity` compares that.
+// The same mutant for the same seed, never equal to the plan. The first program is changed, in one place or, for
+// one seed in four, in two. What is left out on purpose: which values a call reads and whether it stands there at all.
+// A plan says what is computed, not what should have been; `millrace verify --parity` compares that.
 PlanMutant MutatePlan(const proto::ExecutionPlan& plan, uint64_t seed);
 
 }  // namespace millrace

@@ -93,7 +93,7 @@ class Battery {
       what_ = absl::StrCat(model_, ", ", base.name, ", seed ", seed + i, ", ", mutant.what);
       const absl::Status status = VerifyWithClaims(&mutant.plan);
       const std::string rule = status.ok() ? "" : RuleOf(status);
-      ++counts_[NameOf(mutant.change)][rule];
+      ++counts_[mutant.changes > 1 ? "(two changes)" : NameOf(mutant.change)][rule];
       if (status.ok()) RunAccepted(mutant.plan);
     }
   }
