@@ -289,8 +289,6 @@ std::vector<int> ActionWorker::NodesOf(int stage, proto::Phase phase) const {
   return nodes;
 }
 
-bool ActionWorker::Runs(int stage, proto::Phase phase) const { return !NodesOf(stage, phase).empty(); }
-
 bool ActionWorker::Adds(int stage, proto::Phase phase) const {
   for (int n : NodesOf(stage, phase)) {
     if (staged_.graph.nodes[n].op == "Accumulate") return true;

@@ -45,9 +45,8 @@ class ActionWorker {
   // Any lists on as many ranks, over the same stages and micro-batches. An error is a kernel's.
   absl::StatusOr<Played> Play(const Schedule& lists);
 
-  // What the rules about harmless mutants ask: does the phase of a stage run anything; does it add into sums that
-  // outlive the micro-batch; does it send anything to another rank?
-  bool Runs(int stage, proto::Phase phase) const;
+  // What the rules about harmless mutants ask: does the phase of a stage add into sums that outlive the micro-batch;
+  // does it send anything to another rank?
   bool Adds(int stage, proto::Phase phase) const;
   bool Sends(int stage, proto::Phase phase) const;
 
