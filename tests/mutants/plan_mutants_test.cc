@@ -148,7 +148,7 @@ class Battery {
 void RunBattery(const std::string& model, const std::vector<std::string>& kinds, const std::vector<int>& ps,
                 int mutants) {
   Battery battery(model);
-  uint64_t seed = 5000000;
+  uint64_t seed = model == "gpt2" ? 5000000 : 6000000;
   for (const std::string& kind : kinds) {
     for (int p : ps) {
       battery.Run(MakeBase(kind, p), "none", mutants, seed += 10000);

@@ -236,7 +236,7 @@ class Battery {
 
 void RunBattery(const std::string& model, const std::vector<int>& ps, int mutants) {
   Battery battery(model);
-  uint64_t seed = 1000000;
+  uint64_t seed = model == "gpt2" ? 1000000 : 2000000;
   for (const std::string& kind : BaseKinds()) {
     for (int p : ps) battery.Run(MakeBase(kind, p), mutants, seed += 10000);
   }
