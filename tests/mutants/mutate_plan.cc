@@ -105,6 +105,7 @@ class Mutator {
     switch (change_) {
       case PlanChange::kDrop:
       case PlanChange::kSwapNeighbours:
+      case PlanChange::kSwapAlike:
       case PlanChange::kMove:
       case PlanChange::kDuplicate:
         return ChangeList(at, &rank);
@@ -137,6 +138,10 @@ class Mutator {
     const Named moved = list[at];
     if (change_ == PlanChange::kSwapNeighbours) {
       if (at + 1 < static_cast<int>(list.size())) std::swap(list[at], list[at + 1]);
+    } else if (change_ == PlanChange::kSwapAlike) {
+      const int other = Alike(*rank, at);
+      absl::StrAppend(&mutant_.what, " with ", other);
+      std::swap(list[at], list[other]);
     } else if (change_ == PlanChange::kDuplicate) {
       list.insert(list.begin() + Below(list.size() + 1), {static_cast<int>(list.size()), moved.instruction});
     } else {
@@ -148,6 +153,18 @@ class Mutator {
       }
     }
     Pack(list, rank);
+  }
+
+  // Another instruction of the kind; of a RUN, of its stage and phase too. The same where there is none.
+  int Alike(const proto::RankProgram& rank, int at) {
+    const Instruction& wanted = rank.instructions(at);
+    std::vector<int> alike;
+    for (int i = 0; i < rank.instructions_size(); ++i) {
+      const Instruction& other = rank.instructions(i);
+      if (i == at || other.kind() != wanted.kind()) continue;
+      if (other.stage() == wanted.stage() && other.phase() == wanted.phase()) alike.push_back(i);
+    }
+    return alike.empty() ? at : alike[Below(alike.size())];
   }
 
   void ChangeSlot(int at, proto::RankProgram* rank) {
@@ -259,11 +276,27 @@ class Mutator {
 }  // namespace
 
 std::string NameOf(PlanChange change) {
-  static const char* const kNames[kPlanChanges] = {
-      "drop",       "swap neighbours", "move",        "duplicate",      "micro-batch",
-      "stage",      "phase",           "edge",        "bucket",         "channel",
-      "slot",       "slot everywhere", "drop after",  "add after",      "retarget after",
-      "swap calls", "value offset",    "pool offset", "scratch offset", "parameter offset"};
+  static const char* const kNames[kPlanChanges] = {"drop",
+                                                   "swap neighbours",
+                                                   "swap alike",
+                                                   "move",
+                                                   "duplicate",
+                                                   "micro-batch",
+                                                   "stage",
+                                                   "phase",
+                                                   "edge",
+                                                   "bucket",
+                                                   "channel",
+                                                   "slot",
+                                                   "slot everywhere",
+                                                   "drop after",
+                                                   "add after",
+                                                   "retarget after",
+                                                   "swap calls",
+                                                   "value offset",
+                                                   "pool offset",
+                                                   "scratch offset",
+                                                   "parameter offset"};
   return kNames[static_cast<int>(change)];
 }
 

@@ -13,6 +13,7 @@ enum class PlanChange {
   // Of a rank's list. What others come `after` moves along; what would no longer be earlier is left out.
   kDrop,
   kSwapNeighbours,
+  kSwapAlike,  // two of a kind; RUNs of one stage and phase
   kMove,
   kDuplicate,
   // Of one instruction.

@@ -161,8 +161,8 @@ void RunBattery(const std::string& model, const std::vector<std::string>& kinds,
   EXPECT_GT(battery.refused(), battery.accepted());
 }
 
-TEST(PlanMutants, Gpt2) { RunBattery("gpt2", {"1f1b", "zb-h1", "recompute"}, {2, 3}, 30); }
-TEST(PlanMutants, Llama) { RunBattery("llama", {"interleaved", "zb-v"}, {2}, 30); }
+TEST(PlanMutants, Gpt2) { RunBattery("gpt2", {"1f1b", "zb-h1", "recompute"}, {2, 3}, 80); }
+TEST(PlanMutants, Llama) { RunBattery("llama", {"interleaved", "zb-v"}, {2}, 80); }
 TEST(PlanMutants, LongGpt2) { RunBattery("gpt2", BaseKinds(), {2, 3, 4}, 100); }
 TEST(PlanMutants, LongLlama) { RunBattery("llama", BaseKinds(), {2, 3, 4}, 100); }
 
