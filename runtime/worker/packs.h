@@ -10,9 +10,10 @@
 
 namespace millrace {
 
-// Makes those of the packs (indices into binding->packs) that are older than binding->weights_version.
-absl::Status PackStale(Stream& stream, const std::vector<int>& packs, Binding* binding);
-// The same for all that a program uses.
+// Makes the packs (indices into binding->packs) from the weights as they stand: what PREPARE means. How old a pack is
+// says nothing while a step is under way: some weights are new then and others are not.
+absl::Status Pack(Stream& stream, const std::vector<int>& packs, Binding* binding);
+// Before a program: makes those of its packs that are older than binding->weights_version.
 absl::Status PackStale(Stream& stream, const BoundProgram& program, Binding* binding);
 
 }  // namespace millrace

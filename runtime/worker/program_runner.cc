@@ -168,7 +168,7 @@ absl::Status ProgramRunner::Compute(int index, uint64_t step) {
     case Instruction::GATHER:
       return step_->Gather(*stream_, source.bucket(), what);
     default:
-      return PackStale(*stream_, program_->stage_packs[source.stage()], binding_);
+      return Pack(*stream_, program_->stage_packs[source.stage()], binding_);
   }
 }
 

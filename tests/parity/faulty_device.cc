@@ -40,7 +40,7 @@ class FaultyDevice : public Device {
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override { return device_->NewEvent(); }
   absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) override {
     MR_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, device_->NewKernel(desc));
-    if (desc.op != op_) return kernel;
+    if (!op_.empty() && desc.op != op_) return kernel;
     return std::make_unique<FaultyKernel>(std::move(kernel), desc, fault_);
   }
   absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override {

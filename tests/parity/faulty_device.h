@@ -13,7 +13,7 @@ namespace millrace {
 // Called on the rank's thread after each run of the kernel.
 using FaultFn = std::function<void(const OpDesc& desc, const KernelArgs& args)>;
 
-// Opens devices of the plan's kind; on `rank`, kernels of `op` are followed by the fault.
+// Opens devices of the plan's kind; on `rank`, kernels of `op` (empty: of every operator) are followed by the fault.
 OpenDeviceFn FaultyOn(int rank, const std::string& op, FaultFn fault);
 
 }  // namespace millrace

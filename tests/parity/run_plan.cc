@@ -48,6 +48,7 @@ class RankRun {
         result_.count = result.loss_count;
       }
     }
+    worker_->AppendSpans(0, &result_.trace);
     return End();
   }
 
@@ -55,14 +56,16 @@ class RankRun {
 
  private:
   absl::Status Begin() {
-    MR_ASSIGN_OR_RETURN(device_,
-                        OpenDevice(options_.device, DeviceOptions{.index = rank_, .threads = options_.threads}));
+    const DeviceOptions device{.index = rank_, .threads = options_.threads};
+    MR_ASSIGN_OR_RETURN(device_, options_.open_device ? options_.open_device(options_.device, rank_, device)
+                                                      : OpenDevice(options_.device, device));
     WorkerOptions worker;
     worker.rank = rank_;
     worker.device = device_.get();
     worker.communicator = communicator_;
     worker.load = options_.load ? options_.load : RandomTokens(16);
     worker.seed = options_.seed;
+    worker.poison = options_.poison;
     MR_ASSIGN_OR_RETURN(worker_, Worker::Create(plan_, worker));
     MR_RETURN_IF_ERROR(worker_->InitializeParameters());
     for (int i = 0; i < plan_.parameters_size(); ++i) {
@@ -122,7 +125,7 @@ absl::StatusOr<proto::ExecutionPlan> PlanFor(const proto::Model& model, const Pa
 
 absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOptions& options) {
   const int ranks = plan.ranks_size();
-  const auto communicators = MakeInProcessCommunicators(ranks);
+  const auto communicators = MakeInProcessCommunicators(ranks, options.communication);
   std::vector<std::unique_ptr<RankRun>> runs;
   for (int r = 0; r < ranks; ++r) {
     runs.push_back(std::make_unique<RankRun>(plan, options, r, communicators[r].get()));
@@ -151,6 +154,7 @@ absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOpt
       }
     }
     all.gradients.insert(runs[r]->result().gradients.begin(), runs[r]->result().gradients.end());
+    all.trace.mutable_spans()->MergeFrom(runs[r]->result().trace.spans());
   }
   return all;
 }

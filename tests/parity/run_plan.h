@@ -3,7 +3,9 @@
 #define TESTS_PARITY_RUN_PLAN_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,8 @@
 #include "partitioner/partition.h"
 #include "proto/model.pb.h"
 #include "proto/plan.pb.h"
+#include "proto/trace.pb.h"
+#include "runtime/comm/communicator.h"
 #include "runtime/worker/worker.h"
 
 namespace millrace {
@@ -25,6 +29,11 @@ struct RunOptions {
   double clip_norm = 1.0;
   LoadFn load;                                        // empty: RandomTokens
   std::map<std::string, std::vector<float>> initial;  // parameters that get these values instead of their initialiser's
+  bool poison = false;                                // as in WorkerOptions
+  CommunicatorOptions communication;
+  // Empty: OpenDevice of kernels/backends.h. Called on the rank's thread.
+  std::function<absl::StatusOr<std::unique_ptr<Device>>(absl::string_view kind, int rank, const DeviceOptions&)>
+      open_device;
 };
 
 struct RunResult {
@@ -33,6 +42,7 @@ struct RunResult {
   double count = 0;                                     // of the last step
   std::map<std::string, std::vector<float>> weights;    // after the last step, constants left out
   std::map<std::string, std::vector<float>> gradients;  // of the last step: unscaled sums, summed over the places
+  proto::StepTrace trace;                               // measured: the spans of the last step of all ranks
 };
 
 // A cluster of `pp` devices of the kind, and the other options that tests rarely vary.

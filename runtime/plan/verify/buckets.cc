@@ -64,10 +64,12 @@ absl::Status AddParameter(const proto::ExecutionPlan& plan, int index, std::vect
     PersistentMemory::Rank& rank = memory->ranks[place.rank()];
     rank.ranges.push_back({place.weight_offset(), *bytes, PersistentRange::kWeight, index, ""});
     rank.weights[place.weight_offset()] = *bytes;
+    rank.named[parameter.name()].push_back(place.weight_offset());
     for (const proto::GradientPlace& use : place.gradients()) {
       const uint64_t gradient_bytes = AccumulatorBytes(parameter);
       rank.ranges.push_back({use.offset(), gradient_bytes, PersistentRange::kAccumulator, index, use.node()});
       rank.accumulators[use.offset()] = gradient_bytes;
+      rank.named[absl::StrCat("grad/", parameter.name(), "@", use.node())].push_back(use.offset());
     }
   }
   return CheckUses(parameter);

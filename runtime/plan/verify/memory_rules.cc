@@ -139,9 +139,11 @@ class RankMemoryRules {
     };
     switch (value.life()) {
       case proto::PARAMETER:
-        return exactly(memory_.weights) ? absl::OkStatus() : Elsewhere(value, "a parameter that this rank keeps");
+        if (!exactly(memory_.weights)) return Elsewhere(value, "a parameter that this rank keeps");
+        return IsItsOwn(value) ? absl::OkStatus() : Elsewhere(value, "where the parameter of that name is");
       case proto::GRADIENT:
-        return exactly(memory_.accumulators) ? absl::OkStatus() : Elsewhere(value, "an accumulator of this rank");
+        if (!exactly(memory_.accumulators)) return Elsewhere(value, "an accumulator of this rank");
+        return IsItsOwn(value) ? absl::OkStatus() : Elsewhere(value, "the accumulator of that parameter and node");
       case proto::METRIC:
         return exactly(metrics_) ? absl::OkStatus() : Elsewhere(value, "a metric of this rank");
       case proto::SCRATCH:
@@ -155,6 +157,14 @@ class RankMemoryRules {
       default:
         return Broken("index", here_, absl::StrCat(Named(value), "has no known life"));
     }
+  }
+
+  // Another weight or accumulator of the same size would be as good a place for the bytes, and train to something else.
+  // Views of weights have names of their own.
+  bool IsItsOwn(const proto::Value& value) const {
+    const auto found = memory_.named.find(value.name());
+    return found == memory_.named.end() ||
+           std::find(found->second.begin(), found->second.end(), value.offset()) != found->second.end();
   }
 
   absl::Status CheckPhase(const proto::PhaseProgram& phase) {

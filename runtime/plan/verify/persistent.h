@@ -33,6 +33,8 @@ struct PersistentMemory {
     std::vector<PersistentRange> ranges;
     absl::flat_hash_map<uint64_t, uint64_t> weights;       // offset -> bytes
     absl::flat_hash_map<uint64_t, uint64_t> accumulators;  // offset -> bytes
+    // Where the values of these names must lie: "<parameter>" its weight, "grad/<parameter>@<node>" its accumulator.
+    absl::flat_hash_map<std::string, std::vector<uint64_t>> named;
 
     // Does one persistent region hold all these bytes?
     bool Holds(uint64_t begin, uint64_t bytes) const;

@@ -68,11 +68,11 @@ Values AddValues(proto::StageProgram* stage, int s, int p, bool split) {
                   pools.dy, 0, 32);
   v.dx = AddValue(stage, "d/h" + std::to_string(s - 1), tensor, s == 0 ? proto::SCRATCH : proto::SENT, pools.dx,
                   s == 0 ? tiny::kTransient + 1280 : 0, 32);
-  v.gw = AddValue(stage, "grad/w" + n, vector, proto::GRADIENT, -1, tiny::kGradient, 16);
+  v.gw = AddValue(stage, "grad/w" + n + "@ReduceSumTo", vector, proto::GRADIENT, -1, tiny::kGradient, 16);
   v.tied = v.gtied = v.z = v.r = v.c = v.loss = v.count = -1;
   if (s == 0 || last) {
     v.tied = AddValue(stage, "tied", vector, proto::PARAMETER, -1, tiny::kTied, 16);
-    v.gtied = AddValue(stage, "grad/tied", vector, proto::GRADIENT, -1, tiny::kTiedGradient, 16);
+    v.gtied = AddValue(stage, "grad/tied@ReduceSumTo", vector, proto::GRADIENT, -1, tiny::kTiedGradient, 16);
     v.z = AddValue(stage, "z" + n, tensor, proto::SCRATCH, -1, tiny::kTransient, 32);
   }
   if (last) {

@@ -129,6 +129,19 @@ TEST_F(Spoiled, AccumulatorElsewhere) {
   }
   ExpectRule("extent", "not an accumulator");
 }
+// Of the same size, so the bytes would be all right.
+TEST_F(Spoiled, WeightOfAnotherParameter) {
+  for (proto::Value& value : *stage(0)->mutable_values()) {
+    if (value.name() == "w0") value.set_offset(tiny::kTied);
+  }
+  ExpectRule("extent", "not where the parameter of that name is");
+}
+TEST_F(Spoiled, AccumulatorOfAnotherParameter) {
+  for (proto::Value& value : *stage(0)->mutable_values()) {
+    if (value.name() == "grad/w0@ReduceSumTo") value.set_offset(tiny::kTiedGradient);
+  }
+  ExpectRule("extent", "not the accumulator of that parameter and node");
+}
 TEST_F(Spoiled, ScratchValueOutsideScratch) {
   stage(1)->mutable_values(stage(1)->values_size() - 1)->set_offset(tiny::kTransient + 1536);
   ExpectRule("extent", "scratch");

@@ -1,5 +1,6 @@
 #include "runtime/worker/worker.h"
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -168,6 +169,39 @@ TEST(Worker, PacksWeightsAgainAfterEveryChange) {
     ASSERT_TRUE(ToyLoad(toy)(plan.inputs(0), 0, 0, features.data(), bytes).ok());
     ASSERT_TRUE(group[1].ReadOutput("eval", "scores", scores.data(), bytes).ok());
     EXPECT_EQ(scores, features);
+  }
+}
+
+// Packs made before STEP are no newer than the weights were: the PREPARE after it is what counts.
+TEST(Worker, PacksWeightsAsTheyStand) {
+  ToyOptions toy;
+  toy.stages = toy.ranks = 1;
+  toy.packed = true;
+  std::vector<std::vector<float>> want;
+  for (const bool early : {false, true}) {
+    proto::ExecutionPlan plan = ToyPlan(toy);
+    auto* list = plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions();
+    const auto is = [](proto::Instruction::Kind kind) { return [kind](const auto& i) { return i.kind() == kind; }; };
+    const int norm = std::find_if(list->begin(), list->end(), is(proto::Instruction::NORM)) - list->begin();
+    const auto prepare = std::find_if(list->begin(), list->end(), is(proto::Instruction::PREPARE));
+    ASSERT_NE(prepare, list->end());
+    ASSERT_GT(prepare - list->begin(), norm);
+    if (early) {
+      const proto::Instruction again = *prepare;
+      *list->Add() = again;
+      list->Mutable(list->size() - 1)->clear_after();
+      for (int i = list->size() - 1; i > norm + 1; --i) {
+        list->SwapElements(i, i - 1);
+        for (uint32_t& after : *list->Mutable(i)->mutable_after()) after += after > static_cast<uint32_t>(norm);
+      }
+    }
+    ToyDevice device;
+    RankGroup group(plan, ToyWorker(toy, &device));
+    ASSERT_TRUE(group.status().ok()) << group.status();
+    group.Start();
+    for (uint64_t step = 0; step < 3; ++step) group.Train(ToySettings(step));
+    if (!early) want = AllWeights(group, plan);
+    EXPECT_EQ(AllWeights(group, plan), want);
   }
 }
 
