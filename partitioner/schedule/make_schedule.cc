@@ -190,6 +190,16 @@ std::vector<ScheduleRequest> Averaged(const ScheduleRequest& request) {
   const size_t transfers = request.communication.size();
   if (transfers > 1) averaged.communication = mean(request.communication, transfers - 1);
   if (averaged.communication != requests[0].communication) requests.push_back(averaged);
+  if (request.kind != "zb-auto") return requests;
+  // More memory is never slower here either: the smaller limits that ZbAuto tries.
+  const size_t own = requests.size();
+  for (int times : {2, 1}) {
+    if (request.memory_limit > 0 && request.memory_limit <= times * request.ranks) continue;
+    for (size_t i = 0; i < own; ++i) {
+      requests.push_back(requests[i]);
+      requests.back().memory_limit = times * request.ranks;
+    }
+  }
   return requests;
 }
 

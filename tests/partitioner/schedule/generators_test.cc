@@ -155,7 +155,7 @@ TEST(GeneratorsTest, ClosedFormsWithAndWithoutLatency) {
 
 TEST(GeneratorsTest, VSchedulesKeepTheirMemory) {
   for (int p = 1; p <= 32; ++p) {
-    for (int m : {1, 2, p - 1, p, p + 1, 2 * p, 2 * p + 3}) {
+    for (int m : {1, 2, p - 1, p + 1, 2 * p + 1}) {
       if (m < 1) continue;
       const auto check = [&](const char* kind, double memory) {
         for (double held : Timed(Request(kind, p, m)).peak_memory)
