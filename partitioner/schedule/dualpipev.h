@@ -9,6 +9,19 @@
 //
 // Eight steps of each rank, as in the authors' program: nF0; nF0F1; nB1W1F1; the main step nF0B1F1B0; nB1F1B0; nB1B0,
 // its second half with W delayed; nWB0; nW. They need m >= 2p.
+//
+// The bubble here, with times of one chunk and L = min(TB, TW), for any m >= 2p, is the largest of
+//
+//   (p-1)(TF + TB - L)      mostly
+//   (p-1)(2 TF - TW - L)    when TF > TB + TW
+//   (p-1)(2 TB - L) - TF    when TB > TF, from some p on
+//
+// The authors publish (p-1)(FB + BF - 3 TW), with BF = TB + TW and FB the time of a forward and a backward run together
+// as one block. A block begins when the inputs of both are there, and hands both results on at its end. Blocks of which
+// nothing overlaps (FB = TF + TB + TW) have exactly that bubble, (p-1)(TF + 2 TB - TW), where TF <= TB. Here the two
+// are actions of their own, and each result goes on as soon as it is made, which takes (p-1) TB off. Blocks that
+// overlap take less time, which a schedule of single actions does not model: it is the safe side. Every rank holds
+// 2p + 1 chunks' micro-batches, the published number of stages and one.
 #ifndef PARTITIONER_SCHEDULE_DUALPIPEV_H_
 #define PARTITIONER_SCHEDULE_DUALPIPEV_H_
 

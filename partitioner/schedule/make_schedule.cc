@@ -1,7 +1,11 @@
 #include "partitioner/schedule/make_schedule.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -10,6 +14,7 @@
 #include "partitioner/schedule/interleaved.h"
 #include "partitioner/schedule/one_f_one_b.h"
 #include "partitioner/schedule/placement.h"
+#include "partitioner/schedule/span.h"
 #include "partitioner/schedule/v_half.h"
 #include "partitioner/schedule/v_min.h"
 #include "partitioner/schedule/zb_auto.h"
@@ -163,6 +168,41 @@ std::vector<double> TransferPerStage(const std::vector<double>& given, const std
   return times;
 }
 
+bool PlacesByCosts(const std::string& kind) {
+  return kind == "interleaved" || kind == "zb-auto" || kind == "zb-v" || kind == "v-half" || kind == "v-min";
+}
+
+// The request with every list's mean in the list's place; nothing where they are that already. The last transfer of a
+// list may not exist: once with and once without it.
+std::vector<ScheduleRequest> Averaged(const ScheduleRequest& request) {
+  const auto mean = [](const std::vector<double>& list, size_t count) {
+    return std::vector<double>{std::accumulate(list.begin(), list.begin() + count, 0.0) / static_cast<double>(count)};
+  };
+  ScheduleRequest averaged = request;
+  bool uneven = false;
+  for (auto* list : {&averaged.forward, &averaged.backward_input, &averaged.backward_weight, &averaged.communication}) {
+    if (list->size() <= 1) continue;
+    uneven |= std::any_of(list->begin(), list->end(), [&](double value) { return value != list->front(); });
+    *list = mean(*list, list->size());
+  }
+  if (!uneven) return {};
+  std::vector<ScheduleRequest> requests = {averaged};
+  const size_t transfers = request.communication.size();
+  if (transfers > 1) averaged.communication = mean(request.communication, transfers - 1);
+  if (averaged.communication != requests[0].communication) requests.push_back(averaged);
+  if (request.kind != "zb-auto") return requests;
+  // More memory is never slower here either: the smaller limits that ZbAuto tries.
+  const size_t own = requests.size();
+  for (int times : {2, 1}) {
+    if (request.memory_limit > 0 && request.memory_limit <= times * request.ranks) continue;
+    for (size_t i = 0; i < own; ++i) {
+      requests.push_back(requests[i]);
+      requests.back().memory_limit = times * request.ranks;
+    }
+  }
+  return requests;
+}
+
 }  // namespace
 
 std::vector<std::string> ScheduleKinds() {
@@ -209,7 +249,21 @@ absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request) {
   if (request.memory_limit > 0 && request.kind != "zb-auto") {
     return Bad(request, "keeps no memory limit; \"zb-auto\" does");
   }
-  return Find(request.kind)->make(request, costs);
+  const Kind* kind = Find(request.kind);
+  MR_ASSIGN_OR_RETURN(Schedule best, kind->make(request, costs));
+  if (!PlacesByCosts(request.kind)) return best;
+  // Heuristics: what they make of the average can be better.
+  std::optional<double> best_span;
+  for (const ScheduleRequest& average : Averaged(request)) {
+    if (!best_span.has_value()) best_span = LongestSpan(best, costs);
+    MR_ASSIGN_OR_RETURN(const ScheduleCosts average_costs, CostsOfRequest(average));
+    MR_ASSIGN_OR_RETURN(Schedule schedule, kind->make(average, average_costs));
+    const std::optional<double> span = LongestSpan(schedule, costs);
+    if (!span.has_value() || *span >= *best_span) continue;
+    best_span = span;
+    best = std::move(schedule);
+  }
+  return best;
 }
 
 }  // namespace millrace

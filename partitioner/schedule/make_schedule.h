@@ -33,13 +33,15 @@ struct ScheduleRequest {
 // INVALID_ARGUMENT says which part of the request is at fault: an unknown kind, numbers below 1 or too large, lists of
 // another length, times that are negative or not finite, too few micro-batches for the kind ("dualpipev"
 // needs 2p), a memory limit that the kind cannot keep.
-// The result passes VerifySchedule and CheckTrainSchedule.
+// The result passes VerifySchedule and CheckTrainSchedule. Kinds that place by the times (interleaved, zb-auto, the V's)
+// do so by each stage's own, and are never slower than what the mean of every list would give them.
 absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request);
 
 // In the order in which a list of choices shows them.
 std::vector<std::string> ScheduleKinds();
 
-// The request's times as times of the stages (chunks) of its schedule; the stash of a stage is 1 / chunks, so that memory is counted in whole-rank micro-batches. Fails as MakeSchedule does.
+// The request's times as times of the stages (chunks) of its schedule; the stash of a stage is 1 / chunks, so that
+// memory is counted in whole-rank micro-batches. Fails as MakeSchedule does.
 absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request);
 
 // The same for stages that stand elsewhere, as in a schedule from a file. Only the times and, for messages, the kind of

@@ -213,8 +213,8 @@ Schedule ZbAuto(int ranks, int micro_batches, const ScheduleCosts& costs, double
                                                                : std::numeric_limits<int64_t>::max() / 2;
   double best_span = std::numeric_limits<double>::infinity();
   Schedule best;
-  const auto attempt = [&](Choices choices) {
-    Greedy greedy(ranks, micro_batches, costs, limit, choices);
+  const auto attempt = [&](int64_t held, Choices choices) {
+    Greedy greedy(ranks, micro_batches, costs, held, choices);
     greedy.Run();
     const double bubble = greedy.bubble();
     if (greedy.span() < best_span) {
@@ -223,9 +223,16 @@ Schedule ZbAuto(int ranks, int micro_batches, const ScheduleCosts& costs, double
     }
     return bubble;
   };
-  for (int bits = 0; bits < 8; ++bits) {
-    const double bubble = attempt({bool(bits & 1), bool(bits & 2), bool(bits & 4), 0});
-    attempt({bool(bits & 1), bool(bits & 2), bool(bits & 4), bubble});
+  // More room can lead the heuristic astray: those of ZB-1p and ZB-2p are tried where there is more.
+  std::vector<int64_t> limits = {limit};
+  for (int64_t less : {int64_t{4} * ranks, int64_t{2} * ranks}) {
+    if (less < limits.back()) limits.push_back(less);
+  }
+  for (int64_t held : limits) {
+    for (int bits = 0; bits < 8; ++bits) {
+      const double bubble = attempt(held, {bool(bits & 1), bool(bits & 2), bool(bits & 4), 0});
+      attempt(held, {bool(bits & 1), bool(bits & 2), bool(bits & 4), bubble});
+    }
   }
   for (Schedule& pattern : std::vector<Schedule>{ZbH1(ranks, micro_batches), ZbH2(ranks, micro_batches)}) {
     if (MostHeld(pattern) > limit) continue;

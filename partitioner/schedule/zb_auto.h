@@ -9,7 +9,8 @@
 //   F0- forward   b0= input gradient   w0~ weight gradient   .. idle
 //
 // The paper's heuristic has binary choices; every combination is tried, then each again with the largest bubble that
-// the first try met allowed from the start, and the hand-made patterns that keep the limit; the shortest span wins.
+// the first try met allowed from the start, all that under smaller limits too (2p and p: more memory is never slower),
+// and the hand-made patterns that keep the limit; the shortest span wins.
 #ifndef PARTITIONER_SCHEDULE_ZB_AUTO_H_
 #define PARTITIONER_SCHEDULE_ZB_AUTO_H_
 

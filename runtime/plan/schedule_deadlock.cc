@@ -13,24 +13,24 @@ constexpr int kCycleShown = 12;  // waits
 constexpr int kRanksShown = 16;
 constexpr int kAround = 6;  // actions before and after where a rank stands
 
-// The action that is missing, under the name that it has in its list.
-Action MissingInput(const Schedule& schedule, const Action& waiting) {
-  Action input = *NeighbourInput(schedule, waiting);
-  if (input.phase == proto::F) return input;
-  const std::vector<Action>& list = schedule.ranks[schedule.rank_of_stage[input.stage]];
-  if (std::find(list.begin(), list.end(), input) == list.end()) input.phase = proto::BW;
-  return input;
+using Waits = std::function<ScheduleWait(int rank)>;
+
+// Under the name that it has in its list.
+Action Named(const Schedule& schedule, Action action) {
+  if (action.phase != proto::B && action.phase != proto::W) return action;
+  const std::vector<Action>& list = schedule.ranks[schedule.rank_of_stage[action.stage]];
+  if (std::find(list.begin(), list.end(), action) == list.end()) action.phase = proto::BW;
+  return action;
 }
 
 // Ranks that wait for each other in a circle. Every stuck rank waits for one that is stuck too.
-std::vector<int> Cycle(const Schedule& schedule, const std::vector<size_t>& next) {
+std::vector<int> Cycle(const Schedule& schedule, const std::vector<size_t>& next, const Waits& wait) {
   int rank = 0;
   while (next[rank] == schedule.ranks[rank].size()) ++rank;
   std::vector<int> path;
-  for (auto at = path.end(); at == path.end(); at = std::find(path.begin(), path.end(), rank)) {
+  while (std::find(path.begin(), path.end(), rank) == path.end()) {
     path.push_back(rank);
-    rank = schedule.rank_of_stage[NeighbourInput(schedule, schedule.ranks[rank][next[rank]])->stage];
-    if (std::find(path.begin(), path.end(), rank) != path.end()) break;
+    rank = schedule.rank_of_stage[wait(rank).missing.stage];
   }
   path.erase(path.begin(), std::find(path.begin(), path.end(), rank));
   return path;
@@ -48,9 +48,10 @@ std::string Window(const std::vector<Action>& list, size_t next) {
 
 }  // namespace
 
-std::string DescribeDeadlock(const Schedule& schedule, const std::vector<size_t>& next) {
-  const std::vector<int> cycle = Cycle(schedule, next);
+std::string DescribeDeadlock(const Schedule& schedule, const std::vector<size_t>& next, const Waits& wait) {
+  const std::vector<int> cycle = Cycle(schedule, next, wait);
   std::string text;
+  bool for_slots = false;
   for (int i = 0; i < static_cast<int>(cycle.size()); ++i) {
     if (i == kCycleShown) {
       absl::StrAppend(&text, "; and ", cycle.size() - kCycleShown, " more");
@@ -58,13 +59,15 @@ std::string DescribeDeadlock(const Schedule& schedule, const std::vector<size_t>
     }
     const int rank = cycle[i];
     const Action& waiting = schedule.ranks[rank][next[rank]];
-    const Action missing = MissingInput(schedule, waiting);
+    const ScheduleWait what = wait(rank);
+    const Action missing = Named(schedule, what.missing);
     const int maker = schedule.rank_of_stage[missing.stage];
+    for_slots |= !what.purpose.empty();
     absl::StrAppend(&text, i > 0 ? "; " : "", "rank ", rank, " waits at ", waiting.ToString(), " for ",
-                    missing.ToString(), ", which ", maker == rank ? "it" : absl::StrCat("rank ", maker),
+                    missing.ToString(), what.purpose, ", which ", maker == rank ? "it" : absl::StrCat("rank ", maker),
                     " lists after ", schedule.ranks[maker][next[maker]].ToString());
   }
-  absl::StrAppend(&text, "; put one of these earlier\n");
+  absl::StrAppend(&text, "; put one of these earlier", for_slots ? " or give more slots" : "", "\n");
   const int ranks = schedule.ranks.size();
   const int digits = absl::StrCat(std::max(0, ranks - 1)).size();
   int shown = 0;
@@ -76,6 +79,12 @@ std::string DescribeDeadlock(const Schedule& schedule, const std::vector<size_t>
                     Window(schedule.ranks[rank], next[rank]), " |\n");
   }
   return text;
+}
+
+std::string DescribeDeadlock(const Schedule& schedule, const std::vector<size_t>& next) {
+  return DescribeDeadlock(schedule, next, [&](int rank) {
+    return ScheduleWait{*NeighbourInput(schedule, schedule.ranks[rank][next[rank]]), ""};
+  });
 }
 
 }  // namespace millrace

@@ -65,7 +65,7 @@ class Line {
     const Look& look = LookOf(timed.action.phase);
     std::string number = absl::StrCat(timed.action.micro_batch);
     const size_t room = last - first - 1;
-    if (number.size() > room) number = number.substr(number.size() - room);
+    if (number.size() > room) number.clear();  // a part of it would be another number
     std::string cell =
         absl::StrCat(std::string(1, look.letter), number, std::string(std::min(chunk, kMostMarks), '\''));
     cell.resize(last - first, look.fill);

@@ -14,6 +14,35 @@ Json ListOf(const std::vector<TimedAction>& actions) {
   return list;
 }
 
+Json ListOf(const std::vector<CriticalStep>& path) {
+  Json list = Json::array();
+  for (const CriticalStep& step : path) {
+    const std::string name = step.transfer ? TimedTransfer{step.action}.Name() : step.action.ToString();
+    list.push_back({name, step.start, step.end});
+  }
+  return list;
+}
+
+Json ListOf(const std::vector<ScheduleIdle>& ranks) {
+  Json list = Json::array();
+  for (const ScheduleIdle& idle : ranks) {
+    list.push_back({{"before_first", idle.before_first},
+                    {"data", idle.data},
+                    {"link", idle.link},
+                    {"slot", idle.slot},
+                    {"after_last", idle.after_last}});
+  }
+  return list;
+}
+
+Json ListOf(const std::vector<TimedTransfer>& transfers) {
+  Json list = Json::array();
+  for (const TimedTransfer& t : transfers) {
+    list.push_back({t.Name(), t.from, t.to, t.made, t.admitted, t.begun, t.left, t.arrived});
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string ScheduleJson(const Schedule& schedule, const ScheduleSimulation& simulation, absl::string_view title) {
@@ -28,11 +57,15 @@ std::string ScheduleJson(const Schedule& schedule, const ScheduleSimulation& sim
   json["longest_span"] = simulation.longest_span;
   json["bubble_rate"] = simulation.bubble_rate;
   json["bubble_over_ideal"] = simulation.bubble_over_ideal;
+  json["conventions"] = {{"bubble_rate", "1 - mean busy time / longest span (GPipe, Zero Bubble)"},
+                         {"bubble_over_ideal", "(longest span - busiest rank's work) / that work (Megatron-LM)"}};
   json["peak_in_flight"] = simulation.peak_in_flight;
   json["peak_memory"] = simulation.peak_memory;
   json["busy"] = simulation.busy;
-  json["idle_for_data"] = simulation.idle_for_data;
+  json["idle"] = ListOf(simulation.idle);
   json["critical_path"] = ListOf(simulation.critical_path);
+  json["memory"] = simulation.memory;
+  json["transfers"] = ListOf(simulation.transfers);
   json["actions"] = Json::array();
   for (const auto& list : simulation.ranks) json["actions"].push_back(ListOf(list));
   // A member a line: short to read, and still short in bytes.

@@ -25,8 +25,10 @@ std::string DrawScheduleGrid(const Schedule& schedule, const ScheduleSimulation&
 std::string ScheduleSvg(const Schedule& schedule, const ScheduleSimulation& simulation, absl::string_view title);
 
 // One JSON object: schedule (the title), valid, ranks, stages, micro_batches, rank_of_stage, makespan, longest_span,
-// bubble_rate, bubble_over_ideal, peak_in_flight (by stage), peak_memory, busy, idle_for_data (by rank), critical_path
-// and actions (by rank) as [name, start, end].
+// bubble_rate, bubble_over_ideal, conventions (what those two are), peak_in_flight (by stage), peak_memory, busy, idle
+// (by rank: before_first, data, link, slot, after_last), critical_path as [name, start, end], memory (by rank) as
+// [time, held from then on], transfers as [name, from rank, to rank, made, admitted, begun, left, arrived], and actions
+// (by rank) as [name, start, end].
 std::string ScheduleJson(const Schedule& schedule, const ScheduleSimulation& simulation, absl::string_view title);
 
 }  // namespace millrace

@@ -1,118 +1,52 @@
 #include <algorithm>
-#include <cmath>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/schedule.h"
-#include "runtime/plan/schedule_walk.h"
+#include "runtime/plan/schedule_clock.h"
+#include "runtime/plan/schedule_costs.h"
 
 namespace millrace {
 namespace {
 
-absl::Status CheckVector(absl::string_view name, const std::vector<double>& values, int stages, bool may_be_empty) {
-  if (may_be_empty && values.empty()) return absl::OkStatus();
-  if (static_cast<int>(values.size()) != stages) {
-    return absl::InvalidArgumentError(absl::StrCat("schedule costs: ", values.size(), " values of ", name, " for ",
-                                                   stages, " stages; give one per stage"));
-  }
-  for (int s = 0; s < stages; ++s) {
-    if (std::isfinite(values[s]) && values[s] >= 0) continue;
-    return absl::InvalidArgumentError(absl::StrCat("schedule costs: ", name, " of stage ", s, " is ", values[s],
-                                                   "; a cost is finite and not negative"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckCosts(const ScheduleCosts& costs, int stages) {
-  MR_RETURN_IF_ERROR(CheckVector("forward", costs.forward, stages, false));
-  MR_RETURN_IF_ERROR(CheckVector("backward_input", costs.backward_input, stages, false));
-  MR_RETURN_IF_ERROR(CheckVector("backward_weight", costs.backward_weight, stages, false));
-  MR_RETURN_IF_ERROR(CheckVector("recompute", costs.recompute, stages, true));
-  MR_RETURN_IF_ERROR(CheckVector("communication", costs.communication, stages, false));
-  MR_RETURN_IF_ERROR(CheckVector("stash", costs.stash, stages, true));
-  return CheckVector("weight_stash", costs.weight_stash, stages, true);
-}
-
-class Clock {
+// What a timeline amounts to.
+class Figures {
  public:
-  Clock(const Schedule& schedule, const ScheduleCosts& costs)
-      : schedule_(schedule), costs_(costs), positions_{Table(), Table()}, out_() {
-    out_.ranks.resize(schedule.ranks.size());
-    for (size_t rank = 0; rank < schedule.ranks.size(); ++rank) out_.ranks[rank].reserve(schedule.ranks[rank].size());
+  Figures(const Schedule& schedule, const ScheduleCosts& costs, ScheduleTimeline timeline)
+      : schedule_(schedule),
+        costs_(costs),
+        causes_(std::move(timeline.causes)),
+        transfer_causes_(std::move(timeline.transfer_causes)) {
+    out_.ranks = std::move(timeline.ranks);
+    out_.transfers = std::move(timeline.transfers);
+    out_.idle = std::move(timeline.idle);
   }
 
-  absl::StatusOr<ScheduleSimulation> Run() && {
-    const std::vector<size_t> next = WalkSchedule(schedule_, [this](int rank, size_t at) { Execute(rank, at); });
-    for (size_t rank = 0; rank < next.size(); ++rank) {
-      if (next[rank] == schedule_.ranks[rank].size()) continue;
-      return absl::InvalidArgumentError("schedule costs: the schedule deadlocks; verify it before simulating it");
-    }
+  ScheduleSimulation Run() && {
     Spans();
-    for (size_t rank = 0; rank < schedule_.ranks.size(); ++rank) Memory(rank);
+    for (size_t rank = 0; rank < out_.ranks.size(); ++rank) Memory(rank);
     InFlight();
     CriticalPath();
     return std::move(out_);
   }
 
  private:
-  std::vector<int> Table() const {
-    return std::vector<int>(static_cast<size_t>(schedule_.stages) * schedule_.micro_batches, -1);
-  }
-  size_t Slot(const Action& a) const { return static_cast<size_t>(a.stage) * schedule_.micro_batches + a.micro_batch; }
-
-  double Duration(const Action& a) const {
-    switch (a.phase) {
-      case proto::F:
-        return costs_.forward[a.stage];
-      case proto::B:
-        return costs_.backward_input[a.stage];
-      case proto::W:
-        return costs_.backward_weight[a.stage];
-      case proto::BW:
-        return costs_.backward_input[a.stage] + costs_.backward_weight[a.stage];
-      default:
-        return costs_.recompute.empty() ? costs_.forward[a.stage] : costs_.recompute[a.stage];
-    }
-  }
-
-  const TimedAction& Done(const Action& input) const {
-    return out_.ranks[schedule_.rank_of_stage[input.stage]][positions_[input.phase != proto::F][Slot(input)]];
-  }
-
-  double Arrival(const Action& action, const Action& input) const {
-    const bool same_rank = schedule_.rank_of_stage[action.stage] == schedule_.rank_of_stage[input.stage];
-    return Done(input).end + (same_rank ? 0 : costs_.communication[std::min(action.stage, input.stage)]);
-  }
-
-  void Execute(int rank, size_t at) {
-    const Action& action = schedule_.ranks[rank][at];
-    std::vector<TimedAction>& mine = out_.ranks[rank];
-    TimedAction timed{action, mine.empty() ? 0 : mine.back().end, 0};
-    if (const auto input = NeighbourInput(schedule_, action)) {
-      timed.start = std::max(timed.start, Arrival(action, *input));
-    }
-    timed.end = timed.start + Duration(action);
-    mine.push_back(timed);
-    if (action.phase == proto::F || action.phase == proto::B || action.phase == proto::BW) {
-      positions_[action.phase != proto::F][Slot(action)] = static_cast<int>(at);
-    }
-  }
-
   void Spans() {
     double total = 0, busiest = 0;
     for (const std::vector<TimedAction>& list : out_.ranks) {
       double busy = 0;
-      for (const TimedAction& timed : list) busy += Duration(timed.action);
+      for (const TimedAction& timed : list) busy += DurationOf(timed.action, costs_);
       const double span = list.empty() ? 0 : list.back().end - list.front().start;
       out_.busy.push_back(busy);
-      out_.idle_for_data.push_back(std::max(0.0, span - busy));
       out_.longest_span = std::max(out_.longest_span, span);
       if (!list.empty()) out_.makespan = std::max(out_.makespan, list.back().end);
       total += busy;
       busiest = std::max(busiest, busy);
+    }
+    for (size_t rank = 0; rank < out_.ranks.size(); ++rank) {
+      out_.idle[rank].after_last = out_.makespan - (out_.ranks[rank].empty() ? 0 : out_.ranks[rank].back().end);
     }
     if (out_.longest_span > 0) out_.bubble_rate = 1 - total / out_.ranks.size() / out_.longest_span;
     if (busiest > 0) out_.bubble_over_ideal = (out_.longest_span - busiest) / busiest;
@@ -120,7 +54,7 @@ class Clock {
 
   // What a rank holds of the stage's stash: taken at the start of F (or R), given back at the ends of B and W.
   void Memory(size_t rank) {
-    std::vector<char> recomputed(Recomputed(rank));
+    const std::vector<char> recomputed = Recomputed(rank);
     std::vector<std::pair<double, double>> curve;
     double held = 0, peak = 0;
     const auto change = [&](double time, double by) {
@@ -152,8 +86,16 @@ class Clock {
   std::vector<char> Recomputed(size_t rank) const {
     const std::vector<TimedAction>& list = out_.ranks[rank];
     std::vector<char> recomputed(list.size(), false);
-    for (const TimedAction& timed : list) {
-      if (timed.action.phase == proto::R) recomputed[positions_[0][Slot(timed.action)]] = true;
+    std::vector<size_t> forward;  // by stage and micro-batch; made only where there is an R
+    const auto at = [&](const Action& a) {
+      return static_cast<size_t>(a.stage) * schedule_.micro_batches + a.micro_batch;
+    };
+    const auto is_r = [](const TimedAction& timed) { return timed.action.phase == proto::R; };
+    if (std::none_of(list.begin(), list.end(), is_r)) return recomputed;
+    forward.resize(static_cast<size_t>(schedule_.stages) * schedule_.micro_batches);
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (list[i].action.phase == proto::F) forward[at(list[i].action)] = i;
+      if (is_r(list[i])) recomputed[forward[at(list[i].action)]] = true;
     }
     return recomputed;
   }
@@ -169,32 +111,35 @@ class Clock {
     }
   }
 
-  // Backwards from the action that ends last, each time to what it waited for: its rank's last action or its input.
+  // Backwards from the action that ends last, each time to what it waited for longest.
   void CriticalPath() {
-    int rank = 0;
+    ScheduleCause at;
     for (size_t r = 0; r < out_.ranks.size(); ++r) {
-      if (!out_.ranks[r].empty() && out_.ranks[r].back().end == out_.makespan) rank = static_cast<int>(r);
+      if (out_.ranks[r].empty() || out_.ranks[r].back().end != out_.makespan) continue;
+      at = {ScheduleCause::kAction, static_cast<int>(r), static_cast<int>(out_.ranks[r].size()) - 1};
     }
-    int at = static_cast<int>(out_.ranks[rank].size()) - 1;
-    while (at >= 0) {
-      const TimedAction& timed = out_.ranks[rank][at];
-      out_.critical_path.push_back(timed);
-      const auto input = NeighbourInput(schedule_, timed.action);
-      if (at > 0 && out_.ranks[rank][at - 1].end == timed.start) {
-        --at;
-      } else if (input.has_value()) {
-        rank = schedule_.rank_of_stage[input->stage];
-        at = positions_[input->phase != proto::F][Slot(*input)];
+    while (at.kind != ScheduleCause::kNothing) {
+      CriticalStep step;
+      if (at.kind == ScheduleCause::kAction) {
+        const TimedAction& timed = out_.ranks[at.a][at.b];
+        step = {timed.action, false, timed.start, timed.end};
+        at = causes_[at.a][at.b];
       } else {
-        break;
+        const TimedTransfer& transfer = out_.transfers[at.a];
+        const bool whole = at.kind == ScheduleCause::kArrival;
+        step = {transfer.maker, true, transfer.begun, whole ? transfer.arrived : transfer.left};
+        at = transfer_causes_[at.a];
       }
+      // Transfers that take no time are left out.
+      if (!step.transfer || step.end > step.start) out_.critical_path.push_back(step);
     }
     std::reverse(out_.critical_path.begin(), out_.critical_path.end());
   }
 
   const Schedule& schedule_;
   const ScheduleCosts& costs_;
-  std::vector<int> positions_[2];  // of F, of B or BW: where in its rank's list; by stage and micro-batch
+  const std::vector<std::vector<ScheduleCause>> causes_;
+  const std::vector<ScheduleCause> transfer_causes_;
   ScheduleSimulation out_;
 };
 
@@ -210,9 +155,15 @@ ScheduleCosts ScheduleCosts::Uniform(int stages, double forward, double backward
   return costs;
 }
 
-absl::StatusOr<ScheduleSimulation> SimulateSchedule(const Schedule& schedule, const ScheduleCosts& costs) {
-  MR_RETURN_IF_ERROR(CheckCosts(costs, schedule.stages));
-  return Clock(schedule, costs).Run();
+std::string TimedTransfer::Name() const {
+  return absl::StrCat(maker.stage, maker.phase == proto::F ? "SEND_F" : "SEND_B", maker.micro_batch);
+}
+
+absl::StatusOr<ScheduleSimulation> SimulateSchedule(const Schedule& schedule, const ScheduleCosts& costs,
+                                                    const ScheduleResources& resources) {
+  MR_RETURN_IF_ERROR(CheckCosts(schedule, costs, resources));
+  MR_ASSIGN_OR_RETURN(ScheduleTimeline timeline, RunClock(schedule, costs, resources));
+  return Figures(schedule, costs, std::move(timeline)).Run();
 }
 
 }  // namespace millrace

@@ -53,6 +53,40 @@ class ScheduleTest(unittest.TestCase):
                         '--backward-weight=8', '--communication=16,0')
         self.assertEqual(found['makespan'], 1 + 16 + 2 + 12 + 16 + 12)
 
+    def test_figures_say_why_ranks_wait(self):
+        found = figures('gpipe', '--stages=2', '--micro-batches=2', '--backward-weight=0', '--bandwidth=2',
+                        '--transfer-bytes=6', '--send-slots=1')
+        # F0 0-1, on the wire 1-4; F1 waits for the slot until 4, is on the wire 5-8; rank 1 runs BW0 9-10, BW1 10-11;
+        # the gradients are on the wire 10-13 and, BW1 having waited for the slot until 13, 14-17.
+        self.assertEqual(found['makespan'], 18)
+        self.assertEqual(found['idle'][0], {'before_first': 0, 'data': 5, 'link': 6, 'slot': 3, 'after_last': 0})
+        self.assertEqual(found['idle'][1]['slot'], 3)
+        for busy, idle in zip(found['busy'], found['idle']):
+            self.assertEqual(busy + sum(idle.values()), found['makespan'])
+        self.assertEqual(found['transfers'][0], ['0SEND_F0', 0, 1, 1, 1, 1, 4, 4])
+        self.assertEqual(found['memory'][0][0], [0, 1])
+        self.assertEqual(found['critical_path'][0][1], 0)
+        for before, after in zip(found['critical_path'], found['critical_path'][1:]):
+            self.assertEqual(before[2], after[1])
+        self.assertEqual(set(found['conventions']), {'bubble_rate', 'bubble_over_ideal'})
+
+    def test_links_that_share_a_wire(self):
+        times = ['--stages=3', '--micro-batches=6', '--bandwidth=1', '--transfer-bytes=1,1,1']
+        spans = [figures('1f1b', *times, f'--wire={wire}')['makespan']
+                 for wire in ('direction', 'pair', 'a,b,c', 'shared', 'a,a,b')]
+        self.assertEqual(spans[1], spans[2])
+        self.assertEqual(spans[3], spans[4])
+        self.assertLess(spans[0], spans[3])
+        self.assertEqual(figures('1f1b', *times[:2], '--bandwidth=inf', '--transfer-bytes=9', '--wire=shared')['makespan'],
+                         figures('1f1b', *times[:2])['makespan'])
+
+    def test_too_few_slots_are_a_deadlock(self):
+        done = schedule('gpipe', '--stages=2', '--micro-batches=3', '--stash-slots=2', '--json')
+        self.assertEqual(done.returncode, 65)
+        self.assertIs(json.loads(done.stdout)['valid'], False)
+        self.assertIn('to free one of the 2 stash slots of stage 0', done.stderr)
+        self.assertEqual(schedule('1f1b', '--stages=2', '--micro-batches=3', '--stash-slots=2,1').returncode, 0)
+
     def test_svg_is_xml_with_every_action(self):
         done = schedule('zb-h1', '--stages=3', '--micro-batches=5', '--format=svg')
         rects = xml.dom.minidom.parseString(done.stdout).getElementsByTagName('rect')
@@ -110,6 +144,20 @@ class ScheduleTest(unittest.TestCase):
                 (['1f1b', *fine, '--forward=x'], 2, 'not a time'),
                 (['1f1b', *fine, '--forward=nan'], 2, 'not a time'),
                 (['1f1b', *fine, '--forward=-1'], 2, 'not a time'),
+                (['1f1b', *fine, '--bandwidth=1'], 2, 'go together'),
+                (['1f1b', *fine, '--transfer-bytes=1'], 2, 'go together'),
+                (['1f1b', *fine, '--wire=pair'], 2, '--wire needs'),
+                (['1f1b', *fine, '--bandwidth=0', '--transfer-bytes=1'], 2, 'not a rate'),
+                (['1f1b', *fine, '--bandwidth=nan', '--transfer-bytes=1'], 2, 'not a rate'),
+                (['1f1b', *fine, '--bandwidth=-1', '--transfer-bytes=1'], 2, 'not a rate'),
+                (['1f1b', *fine, '--bandwidth=1', '--transfer-bytes=inf'], 2, 'not a size'),
+                (['1f1b', *fine, '--bandwidth=1,2,3', '--transfer-bytes=1'], 2, '3 values for 2 devices'),
+                (['1f1b', *fine, '--bandwidth=1', '--transfer-bytes=1', '--wire=prot'], 2, 'did you mean port'),
+                (['1f1b', *fine, '--stash-slots=0'], 2, 'number of slots'),
+                (['1f1b', *fine, '--stash-slots=1.5'], 2, 'number of slots'),
+                (['1f1b', *fine, '--receive-slots=99999999999'], 2, 'number of slots'),
+                (['1f1b', *fine, '--send-slots=1,1,1'], 2, '3 values for 2 devices'),
+                (['1f1b', *fine, '--forward=1e308'], 65, 'larger unit'),
                 (['1f1b', *fine, '--memory-limit=2'], 2, 'memory limit'),
                 (['1f1b', *fine, '--format=png'], 2, 'svg'),
                 (['1f1b', *fine, '--format=svg', '--json'], 2, 'different'),

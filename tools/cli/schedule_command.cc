@@ -15,6 +15,7 @@
 #include "runtime/plan/schedule.h"
 #include "runtime/plan/schedule_picture.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/schedule_resources.h"
 #include "tools/cli/terminal.h"
 
 namespace millrace {
@@ -66,7 +67,9 @@ class ScheduleCommand : public Command {
                    "device, or one for each stage");
     flags->Strings("backward-input", &backward_input_, "the same of the gradient for the input");
     flags->Strings("backward-weight", &backward_weight_, "the same of the gradient for the weights");
-    flags->Strings("communication", &communication_, "time of one transfer from a device to the next");
+    flags->Strings("communication", &communication_,
+                   "time of one transfer from a device to the next; with --bandwidth, its latency");
+    resources_.Declare(flags);
     flags->Double("memory-limit", &memory_limit_, "micro-batches a device may hold (zb-auto); 0: no limit");
     flags->String("file", &file_, "the schedule of kind file");
     flags->String("csv", &csv_, "dialect of --file; for other kinds, of --format=csv: millrace or pytorch");
@@ -123,7 +126,17 @@ class ScheduleCommand : public Command {
     if (absl::IsInvalidArgument(schedule.status())) return UsageError(schedule.status().message());
     MR_RETURN_IF_ERROR(schedule.status());
     MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfRequest(request));
-    return Print(*schedule, costs, request.kind, csv_ == "pytorch");
+    MR_ASSIGN_OR_RETURN(const ScheduleResources resources, resources_.For(*schedule));
+    if (!resources.bandwidth.empty()) {
+      // A generator knows one time of a transfer: all that it takes when nothing else is on its wire.
+      ScheduleRequest whole = request;
+      whole.communication = costs.communication;
+      const std::vector<double> busy = BusyTimes(resources, schedule->stages);
+      for (int s = 0; s < schedule->stages; ++s) whole.communication[s] += busy[s];
+      schedule = MakeSchedule(whole);
+      if (!schedule.ok()) return UsageError(schedule.status().message());
+    }
+    return Print(*schedule, costs, resources, request.kind, csv_ == "pytorch");
   }
 
   absl::Status RunFile(const FlagSet& flags, const ScheduleRequest& request) const {
@@ -142,7 +155,8 @@ class ScheduleCommand : public Command {
     }
     const absl::StatusOr<ScheduleCosts> costs = CostsOfStages(request, schedule->rank_of_stage);
     if (!costs.ok()) return UsageError(costs.status().message());
-    return Print(*schedule, *costs, file_, false);
+    MR_ASSIGN_OR_RETURN(const ScheduleResources resources, resources_.For(*schedule));
+    return Print(*schedule, *costs, resources, file_, false);
   }
 
   // A file whose content is not a schedule. Machines read the same on stdout.
@@ -155,10 +169,13 @@ class ScheduleCommand : public Command {
     return WithExit(absl::InvalidArgumentError(reason), kExitBadInput);
   }
 
-  absl::Status Print(const Schedule& schedule, const ScheduleCosts& costs, const std::string& title,
-                     bool pytorch) const {
+  absl::Status Print(const Schedule& schedule, const ScheduleCosts& costs, const ScheduleResources& resources,
+                     const std::string& title, bool pytorch) const {
     if (const absl::Status valid = VerifySchedule(schedule); !valid.ok()) return Invalid(valid);
-    MR_ASSIGN_OR_RETURN(const ScheduleSimulation simulation, SimulateSchedule(schedule, costs));
+    // What the flags say was checked, so what is refused here are too few slots, or times that add up to too much.
+    const absl::StatusOr<ScheduleSimulation> simulated = SimulateSchedule(schedule, costs, resources);
+    if (!simulated.ok()) return Invalid(simulated.status());
+    const ScheduleSimulation& simulation = *simulated;
     std::string text;
     if (format_ == "csv" && pytorch) {
       MR_ASSIGN_OR_RETURN(text, ToPytorchCsv(schedule));
@@ -185,15 +202,27 @@ class ScheduleCommand : public Command {
     const auto& memory = simulation.peak_memory;
     const auto fullest = std::max_element(flight.begin(), flight.end());
     const auto largest = std::max_element(memory.begin(), memory.end());
+    ScheduleIdle idle;  // of all ranks, inside their spans
+    double spans = 0;
+    for (size_t rank = 0; rank < simulation.idle.size(); ++rank) {
+      idle.data += simulation.idle[rank].data;
+      idle.link += simulation.idle[rank].link;
+      idle.slot += simulation.idle[rank].slot;
+      spans += simulation.busy[rank];
+    }
+    spans = std::max(spans + idle.data + idle.link + idle.slot, 1e-300);
     return absl::StrFormat(
         "valid; bubble %.2f %% of the longest span, %.2f %% over the ideal\n"
+        "waiting in %% of all spans: %.2f for data, %.2f for a link, %.2f for a slot\n"
         "in flight: %d at most, on stage %d; held: %.4g micro-batches at most, on rank %d\n",
-        100 * simulation.bubble_rate, 100 * simulation.bubble_over_ideal, *fullest, fullest - flight.begin(), *largest,
+        100 * simulation.bubble_rate, 100 * simulation.bubble_over_ideal, 100 * idle.data / spans,
+        100 * idle.link / spans, 100 * idle.slot / spans, *fullest, fullest - flight.begin(), *largest,
         largest - memory.begin());
   }
 
   int64_t stages_ = 0, micro_batches_ = 0, chunks_ = 1, width_ = 0;
   std::vector<std::string> forward_, backward_input_, backward_weight_, communication_;
+  ScheduleResourceFlags resources_;
   double memory_limit_ = 0;
   std::string file_, csv_ = "millrace", format_ = "grid";
   bool json_ = false;

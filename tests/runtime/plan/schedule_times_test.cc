@@ -112,7 +112,12 @@ TEST(SimulateSchedule, RecomputeHoldsOnlyFromR) {
 TEST(SimulateSchedule, IdleAndBusy) {
   const ScheduleSimulation s = Equal(PaperGPipe(2, 1), 1, 0.25);
   EXPECT_THAT(s.busy, ElementsAre(kT, kT));
-  EXPECT_THAT(s.idle_for_data, ElementsAre(kT + 0.5, 0));
+  EXPECT_EQ(s.idle[0].data, kT + 0.25);  // until rank 1 has made the gradient
+  EXPECT_EQ(s.idle[0].link, 0.25);
+  EXPECT_EQ(s.idle[1].before_first, kF + 0.25);
+  EXPECT_EQ(s.idle[1].data + s.idle[1].link + s.idle[0].slot + s.idle[1].slot, 0);
+  EXPECT_EQ(s.idle[0].after_last, 0);
+  EXPECT_EQ(s.idle[1].after_last, kB + kW + 0.25);
   EXPECT_EQ(s.ranks[1][0].start, kF + 0.25);
 }
 
@@ -127,7 +132,7 @@ TEST(SimulateSchedule, EdgesAndStagesHaveTheirOwnCosts) {
   costs.communication = {8, 16, 1000};
   const ScheduleSimulation s = Simulated(PaperGPipe(3, 1), costs);
   EXPECT_EQ(s.makespan, 1 + 8 + 2 + 16 + 4 + 2 + 16 + 2 + 8 + 2);
-  EXPECT_EQ(s.critical_path.size(), 6u);
+  EXPECT_EQ(s.critical_path.size(), 6u + 4u);  // actions and transfers
 }
 
 TEST(SimulateSchedule, AnyCostsKeepTheBounds) {
@@ -148,10 +153,10 @@ TEST(SimulateSchedule, AnyCostsKeepTheBounds) {
     EXPECT_EQ(s.critical_path.front().start, 0);
     EXPECT_EQ(s.critical_path.back().end, s.makespan);
     for (size_t i = 1; i < s.critical_path.size(); ++i) {
-      const TimedAction& before = s.critical_path[i - 1];
-      const int edge = std::min(before.action.stage, s.critical_path[i].action.stage);
-      const double waited = s.critical_path[i].start - before.end;
-      EXPECT_TRUE(waited == 0 || std::abs(waited - costs.communication[edge]) < 1e-9);
+      EXPECT_EQ(s.critical_path[i].start, s.critical_path[i - 1].end);
+      if (!s.critical_path[i].transfer) continue;
+      EXPECT_EQ(s.critical_path[i].action, s.critical_path[i - 1].action);
+      EXPECT_FALSE(s.critical_path[i - 1].transfer);
     }
     for (size_t rank = 0; rank < s.ranks.size(); ++rank) {
       for (size_t i = 0; i < s.ranks[rank].size(); ++i) {
