@@ -1,6 +1,7 @@
 #include "runtime/job/schedule_cap.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -64,11 +65,35 @@ absl::StatusOr<ScheduleCap> MakeScheduleCap(const proto::ExecutionPlan& plan, co
   MR_ASSIGN_OR_RETURN(const Simulation whole, OnPaper(plan, times, /*with_end=*/true));
   MR_ASSIGN_OR_RETURN(const Simulation real, Summarize(plan, measured));
   ScheduleCap cap;
-  for (const SimulatedRank& rank : bare.ranks) cap.ideal = std::max(cap.ideal, rank.busy_seconds);
+  for (const SimulatedRank& rank : bare.ranks) {
+    cap.ideal = std::max(cap.ideal, rank.busy_seconds);
+    cap.mean += rank.busy_seconds / static_cast<double>(bare.ranks.size());
+  }
   cap.cap = bare.seconds;
   cap.with_end = whole.seconds;
   cap.measured = real.seconds;
   return cap;
+}
+
+std::string LimitText(const StepParts& parts) {
+  const double step = parts.step();
+  if (!(step > 0)) return "nothing: the step takes no time";
+  struct Part {
+    double seconds;
+    const char* what;
+  };
+  const Part lost[] = {{parts.imbalance, "imbalance: the busiest rank's kernels beyond the mean are"},
+                       {parts.bubble, "the bubble: what the schedule adds to the busiest rank's work is"},
+                       {parts.end, "the end of the step: reduce, norm, optimizer and packing are"},
+                       {parts.transfers, "links and waiting: transfers that lie bare, and waiting for a core, are"}};
+  const Part& most = *std::max_element(std::begin(lost), std::end(lost),
+                                       [](const Part& a, const Part& b) { return a.seconds < b.seconds; });
+  const double work = 100 * parts.work / step;
+  if (parts.work >= 0.8 * step || most.seconds < 0.05 * step) {
+    return absl::StrFormat("compute: the kernels of a rank are %.0f %% of the step on average", work);
+  }
+  return absl::StrFormat("%s %.0f %% of the step; the kernels of a rank are %.0f %% on average", most.what,
+                         100 * most.seconds / step, work);
 }
 
 std::string ScheduleCapText(const ScheduleCap& cap, const std::string& schedule) {

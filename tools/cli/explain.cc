@@ -12,6 +12,7 @@
 #include "runtime/plan/action.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/simulate.h"
+#include "tools/report/units.h"
 
 namespace millrace {
 namespace {
@@ -157,22 +158,6 @@ std::string MemoryTable(const std::vector<StageFigures>& stages) {
 }
 
 }  // namespace
-
-std::string BytesText(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-  int unit = 0;
-  while (bytes >= 999.5 && unit < 4) {
-    bytes /= 1000;
-    ++unit;
-  }
-  return absl::StrFormat(bytes < 9.95 && unit > 0 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
-}
-
-std::string SecondsText(double seconds) {
-  if (seconds >= 1) return absl::StrFormat("%.2f s", seconds);
-  if (seconds >= 1e-3) return absl::StrFormat("%.2f ms", seconds * 1e3);
-  return absl::StrFormat("%.1f us", seconds * 1e6);
-}
 
 std::string ExplainSummary(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");

@@ -16,11 +16,6 @@ std::string ExplainFully(const proto::ExecutionPlan& plan, const DrawOptions& dr
 // The same figures as one JSON object.
 std::string ExplainJson(const proto::ExecutionPlan& plan);
 
-// "12.3 MB", "987 B"
-std::string BytesText(double bytes);
-// "1.23 s", "45.6 ms", "7.8 us"
-std::string SecondsText(double seconds);
-
 }  // namespace millrace
 
 #endif  // TOOLS_CLI_EXPLAIN_H_

@@ -1,0 +1,174 @@
+#include "tools/report/timeline_svg.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "runtime/plan/instruction_name.h"
+#include "tools/report/columns.h"
+#include "tools/report/units.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kMostRanks = 64;
+constexpr int kMostCells = 6000;  // with more segments than that, lanes are drawn as a path for each kind
+constexpr double kWidth = 1130, kLeft = 62, kRight = 8, kTop = 22, kAxis = 20;  // pixels
+constexpr double kThin = 12, kThick = 20, kGap = 9;
+constexpr double kNumberWidth = 15;  // a cell needs that much for its number
+
+std::string Px(double value) {
+  std::string text = absl::StrFormat("%.1f", value);
+  if (text.size() > 2 && text.substr(text.size() - 2) == ".0") text.resize(text.size() - 2);
+  return text;
+}
+
+// 1, 2 or 5 times a power of ten: the least that makes at most ten ticks.
+double TickStep(double seconds) {
+  double step = std::pow(10, std::floor(std::log10(seconds / 10)));
+  for (double factor : {1.0, 2.0, 5.0, 10.0}) {
+    if (step * factor * 10 >= seconds) return step * factor;
+  }
+  return step * 10;
+}
+
+class Picture {
+ public:
+  Picture(const proto::Program& program, const Attribution& predicted, const Attribution* measured)
+      : program_(program), predicted_(predicted), measured_(measured) {
+    seconds_ = std::max(predicted.seconds, measured == nullptr ? 0 : measured->seconds);
+    scale_ = seconds_ > 0 ? (kWidth - kLeft - kRight) / seconds_ : 0;
+    ranks_ = std::min<int>(kMostRanks, static_cast<int>(predicted.ranks.size()));
+    size_t segments = 0;
+    for (const Attribution* step : {&predicted_, measured_}) {
+      for (int r = 0; step != nullptr && r < ranks_; ++r) segments += step->ranks[r].segments.size();
+    }
+    cells_ = segments <= kMostCells;
+    height_ = kTop + ranks_ * RowHeight() + kAxis;
+  }
+
+  std::string Draw() && {
+    absl::StrAppend(&out_, "<svg viewBox=\"0 0 ", Px(kWidth), " ", Px(height_),
+                    "\" role=\"img\" aria-label=\"Timeline of ", ranks_, " ranks over ", SecondsText(seconds_),
+                    "; the tables below hold the same times\">\n");
+    Axis();
+    for (int rank = 0; rank < ranks_; ++rank) {
+      double y = kTop + rank * RowHeight();
+      const double middle = y + (measured_ == nullptr ? kThick : kThin + kThick + 1) / 2 + 4;
+      absl::StrAppend(&out_, "<text x=\"0\" y=\"", Px(middle), "\">rank ", rank, "</text>\n");
+      if (measured_ == nullptr) {
+        Lane(rank, predicted_, y, kThick);
+        continue;
+      }
+      absl::StrAppend(&out_, "<text class=\"soft\" x=\"", Px(kLeft - 14), "\" y=\"", Px(y + 9), "\">p</text><text ",
+                      "class=\"soft\" x=\"", Px(kLeft - 14), "\" y=\"", Px(y + kThin + 15), "\">m</text>\n");
+      Lane(rank, predicted_, y, kThin);
+      Lane(rank, *measured_, y + kThin + 1, kThick);
+    }
+    return out_ + "</svg>\n";
+  }
+
+ private:
+  double RowHeight() const { return (measured_ == nullptr ? kThick : kThin + 1 + kThick) + kGap; }
+  double X(double seconds) const { return kLeft + seconds * scale_; }
+
+  void Axis() {
+    if (!(seconds_ > 0)) return;
+    const double step = TickStep(seconds_), bottom = height_ - kAxis;
+    for (int tick = 0; tick * step <= seconds_ * (1 + 1e-9); ++tick) {
+      const double x = X(tick * step);
+      absl::StrAppend(&out_, "<path class=\"axis\" d=\"M", Px(x), " ", Px(kTop - 6), "V", Px(bottom), "\"/>");
+      const bool last = x > kWidth - 40;
+      absl::StrAppend(&out_, "<text class=\"soft\" x=\"", Px(x), "\" y=\"12\"",
+                      tick == 0 ? ""
+                      : last    ? " text-anchor=\"end\""
+                                : " text-anchor=\"middle\"",
+                      ">", tick == 0 ? "0" : SecondsText(tick * step), "</text>\n");
+    }
+  }
+
+  void Lane(int rank, const Attribution& step, double y, double height) {
+    if (!cells_) return Paths(rank, step, y, height);
+    for (const Segment& segment : step.ranks[rank].segments) {
+      const double x = X(segment.begin), width = X(segment.end) - x;
+      if (width < 0.1) continue;
+      const std::string style = segment.works ? StyleOf(segment.work) : StyleOf(segment.wait);
+      absl::StrAppend(&out_, "<rect class=\"", style, segment.works && width > 3 ? " e" : "", "\" x=\"", Px(x),
+                      "\" y=\"", Px(y), "\" width=\"", Px(std::max(width, 0.3)), "\" height=\"", Px(height),
+                      "\"><title>", Title(rank, segment), "</title></rect>");
+      if (segment.works && segment.instruction >= 0 && width >= kNumberWidth && height >= kThick) {
+        const proto::Instruction& run = program_.ranks(rank).instructions(segment.instruction);
+        if (run.kind() == proto::Instruction::RUN) {
+          absl::StrAppend(&out_, "<text class=\"c\" x=\"", Px(x + width / 2), "\" y=\"", Px(y + height / 2 + 3.5),
+                          "\">", run.micro_batch(), "</text>");
+        }
+      }
+    }
+    out_ += "\n";
+  }
+
+  std::string Title(int rank, const Segment& segment) const {
+    const std::string name = segment.instruction < 0
+                                 ? ""
+                                 : InstructionName(program_, program_.ranks(rank).instructions(segment.instruction));
+    const std::string seconds = SecondsText(segment.end - segment.begin);
+    if (segment.works) return absl::StrCat(name, ", ", seconds);
+    return absl::StrCat("waits ", seconds, " ", WaitMeaning(segment.wait),
+                        segment.peer < 0 ? "" : absl::StrCat(" (rank ", segment.peer, ")"),
+                        name.empty() ? "" : absl::StrCat(", then ", name));
+  }
+
+  // One path for each kind: what is nearer than half a pixel runs together.
+  void Paths(int rank, const Attribution& step, double y, double height) {
+    struct Run {
+      double begin = -1, end = -1;
+      std::string path;
+    };
+    std::map<std::string, Run> runs;
+    const auto flush = [&](Run& run) {
+      if (run.end - run.begin < 0.2) return;
+      absl::StrAppend(&run.path, "M", Px(run.begin), " ", Px(y), "h", Px(run.end - run.begin), "v", Px(height), "H",
+                      Px(run.begin), "z");
+    };
+    for (const Segment& segment : step.ranks[rank].segments) {
+      Run& run = runs[segment.works ? StyleOf(segment.work) : StyleOf(segment.wait)];
+      const double begin = X(segment.begin), end = X(segment.end);
+      if (run.begin >= 0 && begin - run.end < 0.5) {
+        run.end = end;
+        continue;
+      }
+      if (run.begin >= 0) flush(run);
+      run.begin = begin, run.end = end;
+    }
+    for (auto& [style, run] : runs) {
+      flush(run);
+      absl::StrAppend(&out_, "<path class=\"", style, "\" d=\"", run.path, "\"/>\n");
+    }
+  }
+
+  const proto::Program& program_;
+  const Attribution& predicted_;
+  const Attribution* const measured_;
+  double seconds_ = 0, scale_ = 0, height_ = 0;
+  int ranks_ = 0;
+  bool cells_ = true;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string StyleOf(Work work) {
+  constexpr const char* kStyles[kWorks] = {"f", "b", "w", "bw", "r", "load", "coll", "opt"};
+  return kStyles[static_cast<int>(work)];
+}
+
+std::string StyleOf(Wait wait) { return std::string(WaitName(wait)); }
+
+std::string TimelineSvg(const proto::Program& program, const Attribution& predicted, const Attribution* measured) {
+  return Picture(program, predicted, measured).Draw();
+}
+
+}  // namespace millrace
