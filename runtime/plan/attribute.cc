@@ -71,7 +71,10 @@ class Attributor {
  public:
   Attributor(const proto::ExecutionPlan& plan, const proto::Program& program, const Wiring& wiring,
              const proto::StepTrace& trace, double seconds)
-      : program_(program), wiring_(wiring), stage_of_bucket_(StagesOfBuckets(plan, program)) {
+      : program_(program),
+        wiring_(wiring),
+        stage_of_bucket_(StagesOfBuckets(plan, program)),
+        predicted_(trace.predicted()) {
     out_.seconds = seconds;
     out_.ranks.resize(program.ranks_size());
     out_.stages.resize(program.stages_size());
@@ -84,6 +87,13 @@ class Attributor {
       for (int i = 0; i < n; ++i) previous[i] = std::exchange(last[wiring.ranks[rank].channel[i]], i);
     }
     for (const proto::Span& span : trace.spans()) spans_[span.rank()][span.instruction()] = &span;
+    for (int rank = 0; rank < program.ranks_size(); ++rank) {
+      std::vector<double>& ready = ready_.emplace_back(previous_[rank].size(), 0);
+      for (size_t i = 0; i < ready.size(); ++i) {
+        const int before = previous_[rank][i];
+        ready[i] = std::max(AfterDone(rank, static_cast<int>(i)), before < 0 ? 0 : ready[before]);
+      }
+    }
   }
 
   Attribution Run() {
@@ -120,7 +130,7 @@ class Attributor {
       filling_ = i <= first && first < list.size();
       instruction_ = i;
       stage_ = StageOf(list[i]);
-      const double begin = span->start_seconds() + span->wait_seconds();
+      const double begin = std::min(span->start_seconds() + span->wait_seconds(), span->end_seconds());
       Until(span->start_seconds(), Wait::kCore);
       WaitFor(i, begin);
       Until(begin, Wait::kCore);
@@ -179,11 +189,11 @@ class Attributor {
   void WaitForReceive(int receive) {
     const Party sender = PeerOf(receive);
     if (sender.rank >= 0) {
-      Limited(AfterDone(sender.rank, sender.instruction), Wait::kData, sender.rank);
+      Limited(ready_[sender.rank][sender.instruction], Wait::kData, sender.rank);
       Limited(ChannelFree(sender.rank, sender.instruction), Wait::kLink, sender.rank);
       Limited(Posted(sender.rank, sender.instruction), Wait::kData, sender.rank);
     }
-    Limited(AfterDone(rank_, receive), Wait::kSlot, -1);
+    Limited(ready_[rank_][receive], Wait::kSlot, -1);
     Limited(ChannelFree(rank_, receive), Wait::kLink, sender.rank);
     Limited(Posted(rank_, receive), Wait::kCore, -1);
     Limited(End(rank_, receive), Wait::kLink, sender.rank);
@@ -251,9 +261,10 @@ class Attributor {
       const Instruction& transfer = InstructionOf(program_, a);
       if (transfer.kind() != Instruction::SEND) continue;
       if (spans_[a.rank][a.instruction] == nullptr || spans_[b.rank][b.instruction] == nullptr) continue;
-      // A measured end is when the host saw it, so the earlier of the two is nearer to the truth.
+      // A measured end is when a host saw it: the earlier of the two is nearer to the truth, but may still be late.
       const double begin = std::max(Posted(a.rank, a.instruction), Posted(b.rank, b.instruction));
-      const double end = std::min(End(a.rank, a.instruction), End(b.rank, b.instruction));
+      double end = std::min(End(a.rank, a.instruction), End(b.rank, b.instruction));
+      if (!predicted_) end = std::min(end, begin + wiring_.SecondsOf(program_, meeting));
       const proto::Edge& edge = program_.edges(static_cast<int>(transfer.edge()));
       AddHidden(a.rank, static_cast<int>(edge.from_stage()), begin, end);
       AddHidden(b.rank, static_cast<int>(edge.to_stage()), begin, end);
@@ -273,8 +284,12 @@ class Attributor {
   const proto::Program& program_;
   const Wiring& wiring_;
   const std::map<std::pair<int, int>, int> stage_of_bucket_;  // (rank, bucket)
-  std::vector<std::vector<const proto::Span*>> spans_;        // [rank][instruction]; nullptr: not in the trace
-  std::vector<std::vector<int>> previous_;                    // on its channel; -1: none
+  const bool predicted_;
+  std::vector<std::vector<const proto::Span*>> spans_;  // [rank][instruction]; nullptr: not in the trace
+  std::vector<std::vector<int>> previous_;              // on its channel; -1: none
+  // [rank][instruction]: when everything in `after` of it and of those before it on its channel had ended. Lowering
+  // leaves out of `after` what follows from the channel's order.
+  std::vector<std::vector<double>> ready_;
   Attribution out_;
   // Of the rank that is being cut up.
   int rank_ = 0, instruction_ = -1, stage_ = -1;
@@ -285,7 +300,7 @@ class Attributor {
 }  // namespace
 
 absl::string_view WorkName(Work work) {
-  constexpr absl::string_view kNames[kWorks] = {"forward",   "backward input", "weight",     "backward whole",
+  constexpr absl::string_view kNames[kWorks] = {"forward",   "backward input", "weight",     "backward",
                                                 "recompute", "load",           "collective", "optimizer"};
   return kNames[static_cast<int>(work)];
 }

@@ -7,10 +7,12 @@
 // order:
 //
 //   a is a SEND        SLOT until a has ended: i writes bytes that the transfer still reads.
-//   a is a RECV        DATA until the instructions that its SEND waits for have ended, and while the sender stands
-//                      elsewhere: the tensor was not there yet; peer is the rank that makes it.
+//   a is a RECV        DATA until the instructions have ended that its SEND and those before it on its channel wait
+//   for,
+//                      and while the sender stands elsewhere: the tensor was not there yet; peer is its maker's rank.
 //                      LINK while the channel of the SEND, or of the RECV, is busy with an earlier transfer.
-//                      SLOT until what the RECV itself waits for has ended: its bytes were still in use.
+//                      SLOT until what the RECV and those before it on its channel wait for has ended: the bytes were
+//                      still in use.
 //                      LINK until a has ended: the transfer was under way.
 //   i is a collective  PEER until the last party has arrived.
 //   what is left       CORE: nothing was missing but a core (or the host thread) to run on. Only measured traces have
@@ -61,7 +63,8 @@ struct TimeParts {
   std::array<double, kWaits> wait = {};
   // Transfers' work while the compute channel waited for it (LINK) and the work of collectives.
   double exposed = 0;
-  // Transfers' work, of both directions and each counted alone, while the compute channel was at work.
+  // Transfers' work, of both directions and each counted alone, while the compute channel was at work. No host sees
+  // when a transfer ends while both are at work: a measured one is taken to last no longer than the plan says.
   double hidden = 0;
 
   double Of(Work w) const { return work[static_cast<int>(w)]; }

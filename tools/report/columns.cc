@@ -6,8 +6,8 @@
 namespace millrace {
 namespace {
 
-// A hundred-thousandth of the step and less is not shown.
-constexpr double kLeast = 1e-5;
+// Less than a thousandth of the step is not shown; JSON and CSV have everything.
+constexpr double kLeast = 1e-3;
 
 template <typename Kind, int kKinds>
 std::vector<Kind> Shown(const Balance& balance) {

@@ -11,7 +11,8 @@
 
 namespace millrace {
 
-// The kinds of work, and the causes of waiting, that any stage or rank of the step has, predicted or measured.
+// The kinds of work, and the causes of waiting, that take a thousandth of the step or more on any rank, predicted or
+// measured.
 std::vector<Work> WorksShown(const Balance& balance);
 std::vector<Wait> WaitsShown(const Balance& balance);
 

@@ -41,7 +41,8 @@ table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-num
 caption{text-align:left;color:var(--soft);padding:0 0 4px}
 th,td{padding:3px 14px 3px 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;color:var(--soft);border-bottom-width:2px}
-th.l,td.l{text-align:left;max-width:46ch;overflow:hidden;text-overflow:ellipsis}
+th.l,td.l{text-align:left;max-width:60ch;overflow-wrap:anywhere;white-space:normal}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(480px,100%),1fr));gap:8px 32px}.pair table{width:100%}
 .rows{display:grid;grid-template-columns:max-content 1fr max-content;gap:3px 12px;align-items:center;margin:10px 0;font-size:13.5px;
 font-variant-numeric:tabular-nums}.rows .n{text-align:right}.rows .gap{grid-column:1/-1;height:5px}
 .bar{display:flex;height:18px;border-radius:3px;overflow:hidden;min-width:1px}.bar.thin{height:8px;opacity:.75}
@@ -79,7 +80,7 @@ std::string Page(absl::string_view title, absl::string_view body) {
 
 std::string HtmlTable::Print() const {
   const auto cell = [this](const char* tag, const char* scope, size_t column, const std::string& text) {
-    const bool is_left = static_cast<int>(column) < left;
+    const bool is_left = static_cast<int>(column) < left || (last_left && column + 1 == head.size());
     return absl::StrCat("<", tag, scope, is_left ? " class=\"l\">" : ">", text.empty() ? "" : "<bdi>", HtmlText(text),
                         text.empty() ? "" : "</bdi>", "</", tag, ">");
   };
@@ -104,6 +105,7 @@ std::string Bar(absl::string_view style, const std::vector<BarPart>& parts, doub
                                     style, width, HtmlText(label, 400));
   for (const BarPart& part : parts) {
     if (!(part.size > 0) || sum <= 0) continue;
+    if (part.size < 1e-4 * whole) continue;  // narrower than a tenth of a pixel
     absl::StrAppendFormat(&out, "<i class=\"%s\" style=\"width:%.3f%%\" title=\"%s\"></i>", part.style,
                           100 * part.size / sum, HtmlText(part.text));
   }

@@ -20,6 +20,7 @@ struct HtmlTable {
   std::vector<std::string> head;
   std::vector<std::vector<std::string>> rows;
   int left = 1;
+  bool last_left = false;  // the last column is text, too
 
   std::string Print() const;
 };

@@ -66,6 +66,7 @@ std::string StepSection(const Report& report) {
   absl::StrAppend(&out, "</div>\n");
   HtmlTable table;
   table.head = {"", "measured ms", "predicted ms", "share of the step", "meaning"};
+  table.last_left = true;
   const auto row = [&](const char* name, double measured, double predicted, const char* meaning) {
     table.rows.push_back({name, Ms(measured), Ms(predicted), Percent(m.step() > 0 ? measured / m.step() : 0), meaning});
   };
@@ -102,6 +103,7 @@ std::string CutSection(const Report& report) {
                 "crossing a micro-batch",
                 "largest arena",
                 "stages end after"};
+  table.last_left = true;
   const auto row = [&](const char* name, const CutFigures& f, const std::vector<std::string>& after) {
     uint64_t crossing = 0;
     for (uint64_t bytes : f.crossing) crossing += bytes;
@@ -185,9 +187,6 @@ std::string BalanceSection(const Balance& b) {
   const std::vector<Work> works = WorksShown(b);
   for (Work work : works) table.head.push_back(std::string(WorkName(work)));
   table.head.insert(table.head.end(), {"communication bare", "hidden"});
-  const auto both = [](double m, double p) {
-    return Ms(m) == "-" && Ms(p) == "-" ? std::string("-") : absl::StrCat(Ms(m), " (", Ms(p), ")");
-  };
   for (size_t s = 0; s < b.measured.stages.size(); ++s) {
     const StageTime &m = b.measured.stages[s], &p = b.predicted.stages[s];
     const std::string label = absl::StrCat("stage ", s);
@@ -197,9 +196,9 @@ std::string BalanceSection(const Balance& b) {
                     Bar("thin", WorkBar(p), most, absl::StrCat(label, " predicted: ", Ms(p.AllWork()), " ms of work")),
                     "<span class=\"n soft small\">", Ms(p.AllWork()), " ms</span><span class=\"gap\"></span>\n");
     std::vector<std::string> row = {absl::StrCat(s), absl::StrCat(m.rank)};
-    for (Work work : works) row.push_back(both(m.Of(work), p.Of(work)));
-    row.push_back(both(m.exposed, p.exposed));
-    row.push_back(both(m.hidden, p.hidden));
+    for (Work work : works) row.push_back(Both(m.Of(work), p.Of(work)));
+    row.push_back(Both(m.exposed, p.exposed));
+    row.push_back(Both(m.hidden, p.hidden));
     table.rows.push_back(std::move(row));
   }
   return absl::StrCat(out, "</div>\n", table.Print());
@@ -234,9 +233,8 @@ std::string WaitSection(const Balance& b) {
           "</span>\n");
     }
     absl::StrAppend(&out, "<span class=\"gap\"></span>\n");
-    std::vector<std::string> row = {absl::StrCat(rank.rank), StagesText(rank.stages),
-                                    absl::StrCat(Ms(m.AllWork()), " (", Ms(p.AllWork()), ")")};
-    for (Wait wait : waits) row.push_back(absl::StrCat(Ms(m.Of(wait)), " (", Ms(p.Of(wait)), ")"));
+    std::vector<std::string> row = {absl::StrCat(rank.rank), StagesText(rank.stages), Both(m.AllWork(), p.AllWork())};
+    for (Wait wait : waits) row.push_back(Both(m.Of(wait), p.Of(wait)));
     std::vector<std::string> from;
     for (const auto& [peer, seconds] : m.data_from) from.push_back(absl::StrCat(peer, ": ", Ms(seconds)));
     row.push_back(absl::StrJoin(from, ", "));

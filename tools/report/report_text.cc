@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_replace.h"
 #include "tools/report/columns.h"
 #include "tools/report/escape.h"
 #include "tools/report/forms.h"
@@ -38,12 +38,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// "12.3 (11.9)": measured, predicted in brackets.
-std::string Both(double measured, double predicted) {
-  if (Ms(measured) == "-" && Ms(predicted) == "-") return "-";
-  return absl::StrCat(Ms(measured), " (", Ms(predicted), ")");
-}
-
 std::string Summary(const Report& report) {
   const Balance& b = report.balance;
   std::string text =
@@ -54,7 +48,8 @@ std::string Summary(const Report& report) {
       &text, "bubble %.1f %% (predicted %.1f %%); imbalance %.1f %% (predicted %.1f %%): rank %d is busiest\n",
       100 * b.measured_bubble, 100 * b.predicted_bubble, 100 * b.measured_imbalance, 100 * b.predicted_imbalance,
       b.busiest_rank);
-  return absl::StrCat(text, "limited by ", LimitText(report.measured_cap.parts()), "\n");
+  return absl::StrCat(text, "limited by ",
+                      absl::StrReplaceAll(LimitText(report.measured_cap.parts()), {{"; ", ";\n  "}}), "\n");
 }
 
 std::string WorkTable(const Balance& balance) {
@@ -157,11 +152,7 @@ std::string ReportText(const Report& report, const DrawOptions& draw) {
   absl::StrAppend(&text, "\nTime of a step by stage in ms: measured (predicted)\n", WorkTable(balance));
   absl::StrAppend(&text, "\nWhere each rank's ", Ms(balance.measured_seconds),
                   " ms went, measured: work, and waiting by cause\n", WaitTable(balance));
-  std::vector<std::string> meanings;
-  for (Wait wait : WaitsShown(balance)) meanings.push_back(absl::StrCat(WaitName(wait), ": ", WaitMeaning(wait)));
-  for (size_t i = 0; i < meanings.size(); i += 2) {
-    absl::StrAppendFormat(&text, "  %-46s%s\n", meanings[i], i + 1 < meanings.size() ? meanings[i + 1] : "");
-  }
+  for (Wait wait : WaitsShown(balance)) absl::StrAppendFormat(&text, "  %-4s  %s\n", WaitName(wait), WaitMeaning(wait));
   absl::StrAppend(&text, "\nMemory of each rank\n", MemoryTable(balance));
   absl::StrAppend(&text, "\nWorst foreseen instructions in ms: by difference, and by ratio\n", WorstTable(balance));
   absl::StrAppend(&text, "\nBetter cut, from the measured costs\n", BetterCut(report));

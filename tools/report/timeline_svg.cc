@@ -35,6 +35,11 @@ double TickStep(double seconds) {
   return step * 10;
 }
 
+std::string TickText(double seconds) {
+  if (seconds >= 1) return absl::StrFormat("%.3g s", seconds);
+  return seconds >= 1e-3 ? absl::StrFormat("%.3g ms", seconds * 1e3) : absl::StrFormat("%.3g us", seconds * 1e6);
+}
+
 class Picture {
  public:
   Picture(const proto::Program& program, const Attribution& predicted, const Attribution* measured)
@@ -86,7 +91,7 @@ class Picture {
                       tick == 0 ? ""
                       : last    ? " text-anchor=\"end\""
                                 : " text-anchor=\"middle\"",
-                      ">", tick == 0 ? "0" : SecondsText(tick * step), "</text>\n");
+                      ">", tick == 0 ? "0" : TickText(tick * step), "</text>\n");
     }
   }
 

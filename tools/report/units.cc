@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 namespace millrace {
@@ -31,8 +32,14 @@ std::string Ms(double seconds) {
   return absl::StrFormat("%.0f", ms);
 }
 
+std::string Both(double measured, double predicted) {
+  if (Ms(measured) == "-" && Ms(predicted) == "-") return "-";
+  return absl::StrCat(Ms(measured), " (", Ms(predicted), ")");
+}
+
 std::string PerCentOver(double measured, double predicted) {
   if (!(predicted > 0)) return "-";
+  if (measured > 2 * predicted) return absl::StrFormat("%.1f times", measured / predicted);
   return absl::StrFormat("%+.1f %%", 100 * (measured / predicted - 1));
 }
 

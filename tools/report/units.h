@@ -12,7 +12,9 @@ std::string BytesText(double bytes);
 std::string SecondsText(double seconds);
 // Milliseconds with as many decimals as they need: "123", "12.3", "1.23", "0.012"; "-" for none.
 std::string Ms(double seconds);
-// "+7.2 %"; measured over predicted. "-" where nothing was predicted.
+// "12.3 (11.9)": milliseconds measured, and predicted in brackets; "-" where both are none.
+std::string Both(double measured, double predicted);
+// Measured over predicted: "+7.2 %"; above twice as long "2.4 times". "-" where nothing was predicted.
 std::string PerCentOver(double measured, double predicted);
 
 }  // namespace millrace
