@@ -41,7 +41,7 @@ table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-num
 caption{text-align:left;color:var(--soft);padding:0 0 4px}
 th,td{padding:3px 14px 3px 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;color:var(--soft);border-bottom-width:2px}
-th.l,td.l{text-align:left;max-width:60ch;overflow-wrap:anywhere;white-space:normal}
+th.l,td.l{text-align:left;max-width:60ch;overflow-wrap:break-word;white-space:normal}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(480px,100%),1fr));gap:8px 32px}.pair table{width:100%}
 .rows{display:grid;grid-template-columns:max-content 1fr max-content;gap:3px 12px;align-items:center;margin:10px 0;font-size:13.5px;
 font-variant-numeric:tabular-nums}.rows .n{text-align:right}.rows .gap{grid-column:1/-1;height:5px}

@@ -292,11 +292,11 @@ std::string ReportHtml(const Report& report) {
   const Balance& b = report.balance;
   const std::string body = absl::StrCat(
       "<main>\n", Opening(report), StepSection(report), CutSection(report), TimelineSection(report), BalanceSection(b),
-      WaitSection(b), MemorySection(b), "<h2>Instructions foreseen worst</h2>\n",
+      WaitSection(b), MemorySection(b), "<h2>Instructions foreseen worst</h2>\n<div class=\"pair\">\n",
       WorstTable("By difference", b.worst_by_difference),
       WorstTable("By ratio, of what takes a thousandth of the step or more", b.worst_by_ratio),
-      "</main>\n<footer>Plan ", HtmlText(report.plan.hash()), ", made by <bdi>", HtmlText(report.plan.created_by()),
-      "</bdi>. Waiting is attributed as docs/report.md says.</footer>\n");
+      "</div>\n</main>\n<footer>Plan ", HtmlText(report.plan.hash()), ", made by <bdi>",
+      HtmlText(report.plan.created_by()), "</bdi>. Waiting is attributed as docs/report.md says.</footer>\n");
   return Page(absl::StrCat(report.plan.model_name(), ", step ", report.measured.step(), " - stage balance"), body);
 }
 
