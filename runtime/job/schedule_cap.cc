@@ -98,7 +98,7 @@ std::string LimitText(const StepParts& parts) {
 
 std::string ScheduleCapText(const ScheduleCap& cap, const std::string& schedule) {
   return absl::StrFormat(
-      "Schedule %s with these kernel times takes %.2f ms at best, of which the busiest rank works %.1f %%.\n"
+      "Schedule %s with these kernel times takes %.2f ms at best; its busiest rank works %.1f %%.\n"
       "The step took %.2f ms: %.1f %% of the schedule's cap. The rest: %.2f ms reduce, norm, optimizer,\n"
       "packing; %.2f ms transfers and waiting for a core.\n",
       schedule, cap.cap * 1e3, 100 * cap.schedule_share(), cap.measured * 1e3, 100 * cap.cap_share(),

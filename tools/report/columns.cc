@@ -6,17 +6,14 @@
 namespace millrace {
 namespace {
 
-// Less than a thousandth of the step is not shown; JSON and CSV have everything.
-constexpr double kLeast = 1e-3;
-
 template <typename Kind, int kKinds>
-std::vector<Kind> Shown(const Balance& balance) {
+std::vector<Kind> Shown(const Balance& balance, double least) {
   std::vector<Kind> shown;
   for (int k = 0; k < kKinds; ++k) {
     const Kind kind = static_cast<Kind>(k);
     bool any = false;
     for (const Attribution* step : {&balance.predicted, &balance.measured}) {
-      for (const RankTime& rank : step->ranks) any = any || rank.Of(kind) > kLeast * step->seconds;
+      for (const RankTime& rank : step->ranks) any = any || rank.Of(kind) > least * step->seconds;
     }
     if (any) shown.push_back(kind);
   }
@@ -25,8 +22,8 @@ std::vector<Kind> Shown(const Balance& balance) {
 
 }  // namespace
 
-std::vector<Work> WorksShown(const Balance& balance) { return Shown<Work, kWorks>(balance); }
-std::vector<Wait> WaitsShown(const Balance& balance) { return Shown<Wait, kWaits>(balance); }
+std::vector<Work> WorksShown(const Balance& balance, double least) { return Shown<Work, kWorks>(balance, least); }
+std::vector<Wait> WaitsShown(const Balance& balance, double least) { return Shown<Wait, kWaits>(balance, least); }
 
 std::string WaitMeaning(Wait wait) {
   switch (wait) {

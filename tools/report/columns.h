@@ -11,10 +11,10 @@
 
 namespace millrace {
 
-// The kinds of work, and the causes of waiting, that take a thousandth of the step or more on any rank, predicted or
+// The kinds of work, and the causes of waiting, that take more than `least` of the step on any rank, predicted or
 // measured.
-std::vector<Work> WorksShown(const Balance& balance);
-std::vector<Wait> WaitsShown(const Balance& balance);
+std::vector<Work> WorksShown(const Balance& balance, double least = 1e-3);
+std::vector<Wait> WaitsShown(const Balance& balance, double least = 1e-3);
 
 // "waiting for data whose maker had not finished", ...: a line of explanation.
 std::string WaitMeaning(Wait wait);

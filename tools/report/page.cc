@@ -30,6 +30,7 @@ constexpr absl::string_view kStyle = R"(<style>
 *{box-sizing:border-box}
 body{margin:0 auto;padding:28px 24px 48px;max-width:1180px;background:var(--paper);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+td.l:last-child{min-width:26ch}
 h1{font-size:24px;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:17px;margin:34px 0 8px;padding-top:14px;border-top:1px solid var(--line)}
 p{margin:6px 0;max-width:80ch}.soft{color:var(--soft)}.small{font-size:13px}
@@ -41,7 +42,7 @@ table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-num
 caption{text-align:left;color:var(--soft);padding:0 0 4px}
 th,td{padding:3px 14px 3px 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;color:var(--soft);border-bottom-width:2px}
-th.l,td.l{text-align:left;max-width:60ch;overflow-wrap:break-word;white-space:normal}
+th.l,td.l{text-align:left;max-width:60ch;min-width:9ch;overflow-wrap:break-word;white-space:normal}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(480px,100%),1fr));gap:8px 32px}.pair table{width:100%}
 .rows{display:grid;grid-template-columns:max-content 1fr max-content;gap:3px 12px;align-items:center;margin:10px 0;font-size:13.5px;
 font-variant-numeric:tabular-nums}.rows .n{text-align:right}.rows .gap{grid-column:1/-1;height:5px}

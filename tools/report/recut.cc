@@ -12,7 +12,7 @@
 namespace millrace {
 namespace {
 
-constexpr int kMostTried = 200;
+constexpr int kMostTried = 400;
 constexpr double kWorthIt = 0.005;
 
 class Search {

@@ -152,9 +152,11 @@ std::vector<BarPart> KindsLegend(const Balance& balance) {
 
 std::string TimelineSection(const Report& report) {
   const Balance& b = report.balance;
+  const double stretch = PredictionStretch(b.predicted, b.measured);
   std::string out = absl::StrCat(
       "<h2>Timeline</h2>\n<p class=\"soft small\">For each rank the prediction (p) above what was "
-      "measured (m); numbers are micro-batches.</p>\n",
+      "measured (m); numbers are micro-batches.",
+      stretch > 1 ? absl::StrFormat(" The prediction is drawn %.1f times wider.", stretch) : "", "</p>\n",
       Legend(KindsLegend(b)), "<div class=\"scroll\">", TimelineSvg(report.train(), b.predicted, &b.measured),
       "</div>\n");
   if (b.ranks.size() > 64) absl::StrAppend(&out, "<p class=\"soft\">Ranks 0 to 63 of ", b.ranks.size(), ".</p>\n");

@@ -18,6 +18,7 @@ constexpr int kMostRanks = 64;
 constexpr int kMostCells = 6000;  // with more segments than that, lanes are drawn as a path for each kind
 constexpr double kWidth = 1130, kLeft = 62, kRight = 8, kTop = 22, kAxis = 20;  // pixels
 constexpr double kThin = 12, kThick = 20, kGap = 9;
+constexpr double kMuchLonger = 2.5;  // a step that took so many times what was predicted
 constexpr double kNumberWidth = 15;  // a cell needs that much for its number
 
 std::string Px(double value) {
@@ -46,6 +47,7 @@ class Picture {
       : program_(program), predicted_(predicted), measured_(measured) {
     seconds_ = std::max(predicted.seconds, measured == nullptr ? 0 : measured->seconds);
     scale_ = seconds_ > 0 ? (kWidth - kLeft - kRight) / seconds_ : 0;
+    stretch_ = measured == nullptr ? 1 : PredictionStretch(predicted, *measured);
     ranks_ = std::min<int>(kMostRanks, static_cast<int>(predicted.ranks.size()));
     size_t segments = 0;
     for (const Attribution* step : {&predicted_, measured_}) {
@@ -70,7 +72,7 @@ class Picture {
       }
       absl::StrAppend(&out_, "<text class=\"soft\" x=\"", Px(kLeft - 14), "\" y=\"", Px(y + 9), "\">p</text><text ",
                       "class=\"soft\" x=\"", Px(kLeft - 14), "\" y=\"", Px(y + kThin + 15), "\">m</text>\n");
-      Lane(rank, predicted_, y, kThin);
+      Lane(rank, predicted_, y, kThin, stretch_);
       Lane(rank, *measured_, y + kThin + 1, kThick);
     }
     return out_ + "</svg>\n";
@@ -78,7 +80,7 @@ class Picture {
 
  private:
   double RowHeight() const { return (measured_ == nullptr ? kThick : kThin + 1 + kThick) + kGap; }
-  double X(double seconds) const { return kLeft + seconds * scale_; }
+  double X(double seconds, double stretch = 1) const { return kLeft + seconds * scale_ * stretch; }
 
   void Axis() {
     if (!(seconds_ > 0)) return;
@@ -95,10 +97,10 @@ class Picture {
     }
   }
 
-  void Lane(int rank, const Attribution& step, double y, double height) {
-    if (!cells_) return Paths(rank, step, y, height);
+  void Lane(int rank, const Attribution& step, double y, double height, double stretch = 1) {
+    if (!cells_) return Paths(rank, step, y, height, stretch);
     for (const Segment& segment : step.ranks[rank].segments) {
-      const double x = X(segment.begin), width = X(segment.end) - x;
+      const double x = X(segment.begin, stretch), width = X(segment.end, stretch) - x;
       if (width < 0.1) continue;
       const std::string style = segment.works ? StyleOf(segment.work) : StyleOf(segment.wait);
       absl::StrAppend(&out_, "<rect class=\"", style, segment.works && width > 3 ? " e" : "", "\" x=\"", Px(x),
@@ -127,7 +129,7 @@ class Picture {
   }
 
   // One path for each kind: what is nearer than half a pixel runs together.
-  void Paths(int rank, const Attribution& step, double y, double height) {
+  void Paths(int rank, const Attribution& step, double y, double height, double stretch) {
     struct Run {
       double begin = -1, end = -1;
       std::string path;
@@ -140,7 +142,7 @@ class Picture {
     };
     for (const Segment& segment : step.ranks[rank].segments) {
       Run& run = runs[segment.works ? StyleOf(segment.work) : StyleOf(segment.wait)];
-      const double begin = X(segment.begin), end = X(segment.end);
+      const double begin = X(segment.begin, stretch), end = X(segment.end, stretch);
       if (run.begin >= 0 && begin - run.end < 0.5) {
         run.end = end;
         continue;
@@ -157,13 +159,18 @@ class Picture {
   const proto::Program& program_;
   const Attribution& predicted_;
   const Attribution* const measured_;
-  double seconds_ = 0, scale_ = 0, height_ = 0;
+  double seconds_ = 0, scale_ = 0, height_ = 0, stretch_ = 1;
   int ranks_ = 0;
   bool cells_ = true;
   std::string out_;
 };
 
 }  // namespace
+
+double PredictionStretch(const Attribution& predicted, const Attribution& measured) {
+  if (!(predicted.seconds > 0) || measured.seconds < kMuchLonger * predicted.seconds) return 1;
+  return measured.seconds / predicted.seconds;
+}
 
 std::string StyleOf(Work work) {
   constexpr const char* kStyles[kWorks] = {"f", "b", "w", "bw", "r", "load", "coll", "opt"};

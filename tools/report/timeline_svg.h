@@ -18,6 +18,10 @@ std::string StyleOf(Wait wait);
 // stays below a megabyte whatever the plan.
 std::string TimelineSvg(const proto::Program& program, const Attribution& predicted, const Attribution* measured);
 
+// How many times wider than the measurement the prediction is drawn: 1, or, for a step that took much longer than was
+// predicted, as much as makes both equally wide.
+double PredictionStretch(const Attribution& predicted, const Attribution& measured);
+
 }  // namespace millrace
 
 #endif  // TOOLS_REPORT_TIMELINE_SVG_H_
