@@ -104,9 +104,9 @@ std::string ExplainSummary(const proto::ExecutionPlan& plan) {
 std::string ExplainFully(const proto::ExecutionPlan& plan, const Explanation& explanation, const DrawOptions& draw) {
   std::string out = ExplainSummary(plan);
   const proto::Program& train = *FindProgram(plan, "train");
-  for (const std::string& limit : explanation.limits) {
-    absl::StrAppend(&out, &limit == &explanation.limits[0] ? "limited by " : "           ", TerminalText(limit, 200),
-                    "\n");
+  for (size_t i = 0; i < explanation.limits.size(); ++i) {
+    const std::string limit = absl::StrReplaceAll(TerminalText(explanation.limits[i], 300), {{"; ", ";\n           "}});
+    absl::StrAppend(&out, i == 0 ? "limited by " : "           ", limit, "\n");
   }
   absl::StrAppend(&out, "\nmemory of each rank (packed: weights in the kernels' own layout)\n",
                   MemoryTable(explanation.stages));
