@@ -27,7 +27,7 @@ struct Look {
 };
 
 Look LookOf(const Instruction& instruction) {
-  if (instruction.kind() != Instruction::RUN) return {'+', '+', 47, "reduce, norm, step, gather"};
+  if (instruction.kind() != Instruction::RUN) return {'+', '+', 47, "end of step"};
   switch (instruction.phase()) {
     case proto::F:
       return {'F', '-', 44, "forward"};
@@ -135,7 +135,7 @@ std::string Legend(const proto::Program& program, const DrawOptions& options) {
     entry(absl::StrCat(std::string(1, look.letter), "0", std::string(1, look.fill)),
           absl::StrCat(look.name, " of micro-batch 0"), look.color);
   }
-  if (end_of_step) entry("++", "reduce, norm, step, gather", 0);
+  if (end_of_step) entry("++", "end of step", 0);
   entry("..", "idle", 0);
   return text;
 }

@@ -18,8 +18,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using proto::Instruction;
 
-// Whole nanoseconds, so that what touches in the plan touches in the file.
-int64_t Nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
+// Whole nanoseconds, so that what touches in the plan touches in the file. Three years at most: a trace is a file.
+int64_t Nanoseconds(double seconds) { return std::llround(std::clamp(seconds, 0.0, 1e8) * 1e9); }
 double Microseconds(int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e3; }
 
 // One of the two traces as the processes first_pid, first_pid + 1, ... of the file.

@@ -44,8 +44,8 @@ TEST(DrawTimeline, ShowsEveryRankAndTheBubble) {
       "w11...|  95 %\n" +
           std::string(8, ' ') + "0" + std::string(109, ' ') +
           "38 s   busy\n"
-          "F0- forward of micro-batch 0   b0= backward of micro-batch 0   w0~ weight gradient of micro-batch 0\n"
-          "++ reduce, norm, step, gather   .. idle\n");
+          "F0- forward of micro-batch 0   b0= backward of micro-batch 0   w0~ weight gradient of micro-batch 0   "
+          "++ end of step   .. idle\n");
 }
 
 TEST(DrawTimeline, ColorsAddNothingButEscapes) {
