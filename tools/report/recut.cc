@@ -1,6 +1,7 @@
 #include "tools/report/recut.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,12 +13,13 @@
 namespace millrace {
 namespace {
 
-constexpr int kMostTried = 400;
+constexpr int kMostTried = 400, kFewestTried = 20;
+constexpr int64_t kWork = 1'000'000;  // instructions and kernel calls of all plans tried: some seconds
 constexpr double kWorthIt = 0.005;
 
 class Search {
  public:
-  explicit Search(Replanner* replanner) : replanner_(*replanner) {}
+  Search(Replanner* replanner, int most) : replanner_(*replanner), most_(most) {}
 
   // Every cut: first_[1] < first_[2] < ... over all units.
   absl::Status All() {
@@ -30,7 +32,7 @@ class Search {
     MR_RETURN_IF_ERROR(Try(replanner_.present()).status());
     MR_ASSIGN_OR_RETURN(const std::vector<int> balanced, replanner_.Balanced());
     MR_RETURN_IF_ERROR(Try(balanced).status());
-    for (bool moved = true; moved && tried_ < kMostTried;) {
+    for (bool moved = true; moved && tried_ < most_;) {
       moved = false;
       for (size_t s = 1; s < best_.size() && !moved; ++s) {
         for (const int by : {-1, +1}) {
@@ -72,10 +74,21 @@ class Search {
   }
 
   Replanner& replanner_;
+  const int most_;
   std::vector<int> first_, best_;
   double seconds_ = 0;
   int tried_ = 0;
 };
+
+// So many cuts of a plan of this size are tried.
+int MostTried(const proto::Program& train) {
+  int64_t size = 1;
+  for (const proto::RankProgram& rank : train.ranks()) size += rank.instructions_size();
+  for (const proto::StageProgram& stage : train.stages()) {
+    for (const proto::PhaseProgram& phase : stage.phases()) size += phase.calls_size();
+  }
+  return static_cast<int>(std::clamp<int64_t>(kWork / size, kFewestTried, kMostTried));
+}
 
 void WriteCommand(const proto::ExecutionPlan& plan, const PartitionOptions& options, const RecutPaths& paths,
                   Recut* recut) {
@@ -124,9 +137,10 @@ absl::StatusOr<Recut> FindBetterCut(const proto::ExecutionPlan& plan, const prot
                                     const proto::CostTable& costs, const RecutPaths& paths) {
   if (plan.pp() < 2) return absl::FailedPreconditionError("there is one stage, and so no cut");
   MR_ASSIGN_OR_RETURN(Replanner replanner, Replanner::Make(plan, model, costs));
-  Search search(&replanner);
+  const int most = MostTried(*FindProgram(plan, "train"));
+  Search search(&replanner, most);
   Recut recut;
-  recut.all_tried = CountCuts(replanner.units(), replanner.stages(), kMostTried) <= kMostTried;
+  recut.all_tried = CountCuts(replanner.units(), replanner.stages(), most) <= most;
   MR_RETURN_IF_ERROR(recut.all_tried ? search.All() : search.Near());
   if (search.best().empty()) return absl::ResourceExhaustedError("no cut fits the memory of the devices");
   MR_ASSIGN_OR_RETURN(recut.present, replanner.At(replanner.present()));
