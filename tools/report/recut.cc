@@ -27,19 +27,21 @@ class Search {
     return Place(1);
   }
 
-  // From the balanced and the present cut on: borders one unit to either side, for as long as that helps.
+  // From the balanced and the present cut on: one border to either side, for as long as that helps. Small units make
+  // plateaus (a normalisation alone changes little), so a border also looks a few units ahead.
   absl::Status Near() {
     MR_RETURN_IF_ERROR(Try(replanner_.present()).status());
     MR_ASSIGN_OR_RETURN(const std::vector<int> balanced, replanner_.Balanced());
     MR_RETURN_IF_ERROR(Try(balanced).status());
-    for (bool moved = true; moved && tried_ < most_;) {
+    for (bool moved = true; moved;) {
       moved = false;
       for (size_t s = 1; s < best_.size() && !moved; ++s) {
-        for (const int by : {-1, +1}) {
+        for (const int by : {-1, 1, -2, 2, -4, 4, -8, 8}) {
           std::vector<int> next = best_;
           next[s] += by;
           const int end = s + 1 < next.size() ? next[s + 1] : replanner_.units();
           if (next[s] <= next[s - 1] || next[s] >= end) continue;
+          if (tried_ >= most_) return absl::OkStatus();
           MR_ASSIGN_OR_RETURN(moved, Try(next));
           if (moved) break;
         }

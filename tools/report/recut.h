@@ -18,7 +18,7 @@ struct Recut {
   CutFigures present, best;
   std::vector<std::string> present_after, best_after;  // last node of each stage but the last
   int tried = 0;
-  bool all_tried = false;  // every cut there is; else those next to the best, again and again, from the balanced cut on
+  bool all_tried = false;  // every cut there is; else those near the best, again and again, from the balanced cut on
   bool improves = false;   // by half a per cent or more
   std::string command;     // that makes the plan of the best cut, quoted for a shell; empty: see `no_command`
   std::string no_command;  // why there is none
