@@ -95,9 +95,10 @@ def main():
             marks += ['proposed after the even run'] * (name == proposed) + ['best'] * (name == best)
             print(f'{name:28} {1e3 * medians[name]:10.1f} {medians[name] / medians[best]:12.3f}  {", ".join(marks)}')
         even, balanced, chosen = (medians[n] for n in (ends['even'], ends['balanced'], proposed))
-        print(f'\nbalanced against even: {100 * (even / balanced - 1):+.1f} % faster; '
-              f'proposed against best: {100 * (chosen / medians[best] - 1):+.1f} % slower; '
-              f'expected gain of the proposal {100 * proposal["gain"]:.1f} %, measured {100 * (1 - chosen / even):.1f} %')
+        print(f'\nthe balanced cut takes {100 * (1 - balanced / even):.1f} % less than the even one; '
+              f'the proposal {100 * (chosen / medians[best] - 1):.1f} % more than the best\n'
+              f'gain of the proposal over the even cut: {100 * proposal["gain"]:.1f} % expected, '
+              f'{100 * (1 - chosen / even):.1f} % measured')
 
 
 if __name__ == '__main__':

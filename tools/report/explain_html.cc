@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "runtime/plan/plan.h"
 #include "tools/report/escape.h"
 #include "tools/report/explanation.h"
@@ -17,8 +17,15 @@ namespace millrace {
 namespace {
 
 constexpr size_t kMostEdges = 400;
+constexpr size_t kMostShown = 128;      // stages, boundaries and ranks; --json has all
+constexpr size_t kMostNodeTables = 64;  // stages whose nodes are listed
 
 std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
+
+template <typename T>
+absl::Span<const T> First(const std::vector<T>& all, size_t most) {
+  return absl::MakeConstSpan(all).subspan(0, most);
+}
 
 std::string Signed(double value, const std::string& size) {
   return value == 0 || size == "-" ? "0" : absl::StrCat(value < 0 ? "-" : "+", size);
@@ -43,6 +50,9 @@ std::string Opening(const proto::ExecutionPlan& plan, const proto::Program& trai
   card(absl::StrFormat("%.3g M", 1e-6 * parameters), "parameters, tied ones on every stage");
   absl::StrAppend(&out, "</div>\n<div class=\"key\"><b>Limited by</b> ");
   for (size_t i = 0; i < e.limits.size(); ++i) absl::StrAppend(&out, i > 0 ? "<br>" : "", HtmlText(e.limits[i], 400));
+  if (e.stages.size() > kMostNodeTables) {
+    absl::StrAppend(&out, "<br>The first ", kMostNodeTables, " to ", kMostShown, " stages are shown; --json has all.");
+  }
   return absl::StrCat(out, e.limits.empty() ? "nothing that can be told: the plan cannot be simulated" : "",
                       "</div>\n");
 }
@@ -53,7 +63,7 @@ std::string StagesSection(const Explanation& e) {
   for (const StageFigures& f : e.stages) most = std::max(most, f.seconds());
   HtmlTable table;
   table.head = {"stage", "rank", "nodes", "parameters", "forward ms", "backward ms", "weight ms", "in flight", "arena"};
-  for (const StageFigures& f : e.stages) {
+  for (const StageFigures& f : First(e.stages, kMostShown)) {
     const std::vector<BarPart> bar = {{"f", absl::StrCat("forward ", Ms(f.forward), " ms"), f.forward},
                                       {"b", absl::StrCat("backward ", Ms(f.backward), " ms"), f.backward},
                                       {"w", absl::StrCat("weight ", Ms(f.weight), " ms"), f.weight},
@@ -68,7 +78,7 @@ std::string StagesSection(const Explanation& e) {
   absl::StrAppend(&out, "</div>\n", Legend({{"f", "forward"}, {"b", "backward"}, {"w", "weight"}, {"r", "recompute"}}),
                   table.Print());
   absl::StrAppend(&out, "<div class=\"pair\">");
-  for (const StageFigures& f : e.stages) {
+  for (const StageFigures& f : First(e.stages, kMostNodeTables)) {
     HtmlTable nodes;
     nodes.caption = absl::StrCat("Largest nodes of stage ", f.stage);
     nodes.head = {"node", "ms a micro-batch", "share", "parameters", "kept"};
@@ -97,7 +107,7 @@ std::string BoundariesSection(const proto::Program& train, const Explanation& e)
   moves.caption = "Moved by one unit (what fused kernels hold together), everything planned again with the same costs";
   moves.head = {"stages", "would end after", "step ms", "crossing", "largest arena"};
   moves.left = 2;
-  for (const Boundary& b : e.boundaries) {
+  for (const Boundary& b : First(e.boundaries, kMostShown)) {
     const std::string stages = absl::StrCat(b.stage, " to ", b.stage + 1);
     table.rows.push_back({stages, b.ends_after, absl::StrCat(b.edges.size()), BytesText(b.forward_bytes),
                           BytesText(b.backward_bytes), Ms(b.link_seconds)});
@@ -134,7 +144,7 @@ std::string MemorySection(const Explanation& e) {
   for (const StageFigures& f : e.stages) most = std::max<double>(most, f.arena);
   std::vector<int> done;
   const auto style = [](size_t k) { return absl::StrCat("m", std::min<size_t>(k, 5)); };
-  for (const StageFigures& f : e.stages) {
+  for (const StageFigures& f : First(e.stages, kMostShown)) {
     if (std::find(done.begin(), done.end(), f.rank) != done.end()) continue;
     done.push_back(f.rank);
     std::vector<BarPart> bar;
@@ -179,7 +189,7 @@ std::string TimelineSection(const proto::Program& train, const Explanation& e) {
   table.left = 0;
   table.head = {"rank", "work"};
   for (int w = 0; w < kWaits; ++w) table.head.push_back(std::string(WaitName(static_cast<Wait>(w))));
-  for (size_t r = 0; r < e.times->ranks.size(); ++r) {
+  for (size_t r = 0; r < std::min(kMostShown, e.times->ranks.size()); ++r) {
     std::vector<std::string> row = {absl::StrCat(r), Ms(e.times->ranks[r].AllWork())};
     for (double seconds : e.times->ranks[r].wait) row.push_back(Ms(seconds));
     table.rows.push_back(std::move(row));

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "runtime/plan/instruction_name.h"
 #include "tools/report/columns.h"
 #include "tools/report/escape.h"
@@ -16,7 +17,14 @@
 namespace millrace {
 namespace {
 
-constexpr int kMostRows = 1500;  // of the instruction table; the CSV has all
+constexpr int kMostRows = 1500;     // of the instruction table; the CSV has all
+constexpr size_t kMostShown = 128;  // stages and ranks; JSON and CSV have all
+
+std::string MoreNote(size_t all, const char* of) {
+  if (all <= kMostShown) return "";
+  return absl::StrCat("<p class=\"soft\">The first ", kMostShown, " ", of, " of ", all,
+                      "; --json and --csv have all.</p>\n");
+}
 
 std::string Card(const std::string& figure, const std::string& what) {
   return absl::StrCat("<div class=\"card\"><b>", HtmlText(figure), "</b><span>", HtmlText(what), "</span></div>");
@@ -189,7 +197,7 @@ std::string BalanceSection(const Balance& b) {
   const std::vector<Work> works = WorksShown(b);
   for (Work work : works) table.head.push_back(std::string(WorkName(work)));
   table.head.insert(table.head.end(), {"communication bare", "hidden"});
-  for (size_t s = 0; s < b.measured.stages.size(); ++s) {
+  for (size_t s = 0; s < std::min(kMostShown, b.measured.stages.size()); ++s) {
     const StageTime &m = b.measured.stages[s], &p = b.predicted.stages[s];
     const std::string label = absl::StrCat("stage ", s);
     absl::StrAppend(&out, "<span>", label, "</span>",
@@ -203,7 +211,7 @@ std::string BalanceSection(const Balance& b) {
     row.push_back(Both(m.hidden, p.hidden));
     table.rows.push_back(std::move(row));
   }
-  return absl::StrCat(out, "</div>\n", table.Print());
+  return absl::StrCat(out, "</div>\n", table.Print(), MoreNote(b.measured.stages.size(), "stages"));
 }
 
 std::string WaitSection(const Balance& b) {
@@ -216,7 +224,7 @@ std::string WaitSection(const Balance& b) {
   for (Wait wait : waits) table.head.push_back(std::string(WaitName(wait)));
   table.head.push_back("data waited for, by rank");
   const double most = std::max(b.measured_seconds, b.predicted_seconds);
-  for (const RankBalance& rank : b.ranks) {
+  for (const RankBalance& rank : absl::MakeConstSpan(b.ranks).subspan(0, kMostShown)) {
     const RankTime &m = b.measured.ranks[rank.rank], &p = b.predicted.ranks[rank.rank];
     for (const RankTime* time : {&m, &p}) {
       std::vector<BarPart> bar = WorkBar(*time);
@@ -244,7 +252,7 @@ std::string WaitSection(const Balance& b) {
   }
   std::vector<BarPart> legend;
   for (Wait wait : waits) legend.push_back({StyleOf(wait), absl::StrCat(WaitName(wait), ": ", WaitMeaning(wait))});
-  return absl::StrCat(out, "</div>\n", Legend(legend), table.Print());
+  return absl::StrCat(out, "</div>\n", Legend(legend), table.Print(), MoreNote(b.ranks.size(), "ranks"));
 }
 
 std::string MemorySection(const Balance& b) {
@@ -256,7 +264,7 @@ std::string MemorySection(const Balance& b) {
   double most = 0;
   for (const RankBalance& rank : b.ranks) most = std::max<double>(most, std::max(rank.memory.arena, rank.memory.limit));
   std::vector<BarPart> legend;
-  for (const RankBalance& rank : b.ranks) {
+  for (const RankBalance& rank : absl::MakeConstSpan(b.ranks).subspan(0, kMostShown)) {
     std::vector<BarPart> bar;
     std::vector<std::string> row = {absl::StrCat(rank.rank)};
     for (const MemoryPart& part : MemoryParts(rank.memory)) {
@@ -273,7 +281,7 @@ std::string MemorySection(const Balance& b) {
     row.push_back(rank.memory.limit == 0 ? "none" : BytesText(rank.memory.limit));
     table.rows.push_back(std::move(row));
   }
-  return absl::StrCat(out, "</div>\n", Legend(legend), table.Print());
+  return absl::StrCat(out, "</div>\n", Legend(legend), table.Print(), MoreNote(b.ranks.size(), "ranks"));
 }
 
 std::string WorstTable(const std::string& caption, const std::vector<InstructionTimes>& worst) {

@@ -15,7 +15,8 @@ namespace millrace {
 namespace {
 
 constexpr int kMostRanks = 64;
-constexpr int kMostCells = 6000;  // with more segments than that, lanes are drawn as a path for each kind
+constexpr int kMostCells = 6000;     // with more segments than that, lanes are drawn in columns
+constexpr int kMostColumns = 24000;  // of all lanes
 constexpr double kWidth = 1130, kLeft = 62, kRight = 8, kTop = 22, kAxis = 20;  // pixels
 constexpr double kThin = 12, kThick = 20, kGap = 9;
 constexpr double kMuchLonger = 2.5;  // a step that took so many times what was predicted
@@ -98,7 +99,7 @@ class Picture {
   }
 
   void Lane(int rank, const Attribution& step, double y, double height, double stretch = 1) {
-    if (!cells_) return Paths(rank, step, y, height, stretch);
+    if (!cells_) return Columns(rank, step, y, height, stretch);
     for (const Segment& segment : step.ranks[rank].segments) {
       const double x = X(segment.begin, stretch), width = X(segment.end, stretch) - x;
       if (width < 0.1) continue;
@@ -128,31 +129,34 @@ class Picture {
                         name.empty() ? "" : absl::StrCat(", then ", name));
   }
 
-  // One path for each kind: what is nearer than half a pixel runs together.
-  void Paths(int rank, const Attribution& step, double y, double height, double stretch) {
-    struct Run {
-      double begin = -1, end = -1;
-      std::string path;
-    };
-    std::map<std::string, Run> runs;
-    const auto flush = [&](Run& run) {
-      if (run.end - run.begin < 0.2) return;
-      absl::StrAppend(&run.path, "M", Px(run.begin), " ", Px(y), "h", Px(run.end - run.begin), "v", Px(height), "H",
-                      Px(run.begin), "z");
-    };
+  // A lane in columns, each of the kind that fills most of it, and a path for each kind: so many pieces at most,
+  // however many instructions there are.
+  void Columns(int rank, const Attribution& step, double y, double height, double stretch) {
+    const int lanes = ranks_ * (measured_ == nullptr ? 1 : 2);
+    const double plot = kWidth - kLeft - kRight, wide = std::max(1.0, lanes * plot / kMostColumns);
+    std::vector<std::map<std::string, double>> columns(static_cast<size_t>(plot / wide) + 1);
     for (const Segment& segment : step.ranks[rank].segments) {
-      Run& run = runs[segment.works ? StyleOf(segment.work) : StyleOf(segment.wait)];
-      const double begin = X(segment.begin, stretch), end = X(segment.end, stretch);
-      if (run.begin >= 0 && begin - run.end < 0.5) {
-        run.end = end;
-        continue;
+      const std::string style = segment.works ? StyleOf(segment.work) : StyleOf(segment.wait);
+      const double begin = (X(segment.begin, stretch) - kLeft) / wide, end = (X(segment.end, stretch) - kLeft) / wide;
+      for (size_t c = static_cast<size_t>(begin); c < columns.size() && c < end; ++c) {
+        columns[c][style] += std::min(end, c + 1.0) - std::max(begin, static_cast<double>(c));
       }
-      if (run.begin >= 0) flush(run);
-      run.begin = begin, run.end = end;
     }
-    for (auto& [style, run] : runs) {
-      flush(run);
-      absl::StrAppend(&out_, "<path class=\"", style, "\" d=\"", run.path, "\"/>\n");
+    std::vector<std::string> most;
+    for (const auto& column : columns) {
+      const auto fullest = std::max_element(column.begin(), column.end(),
+                                            [](const auto& a, const auto& b) { return a.second < b.second; });
+      most.push_back(fullest == column.end() ? "" : fullest->first);
+    }
+    std::map<std::string, std::string> paths;  // by style
+    for (size_t c = 0, next; c < most.size(); c = next) {
+      for (next = c + 1; next < most.size() && most[next] == most[c];) ++next;
+      if (most[c].empty()) continue;
+      const double x = kLeft + c * wide, width = std::min(kWidth - kRight - x, (next - c) * wide);
+      absl::StrAppend(&paths[most[c]], "M", Px(x), " ", Px(y), "h", Px(width), "v", Px(height), "H", Px(x), "z");
+    }
+    for (const auto& [style, path] : paths) {
+      absl::StrAppend(&out_, "<path class=\"", style, "\" d=\"", path, "\"/>\n");
     }
   }
 
