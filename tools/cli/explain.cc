@@ -48,12 +48,15 @@ std::string BoundariesText(const proto::Program& program, const Explanation& exp
 }
 
 std::string LargestNodes(const StageFigures& f) {
-  std::vector<std::string> nodes;
+  std::vector<std::string> slow, heavy;
   for (size_t n = 0; n < std::min<size_t>(3, f.largest.size()); ++n) {
-    nodes.push_back(absl::StrFormat("%s %.0f %%", TerminalText(f.largest[n].name, 40),
-                                    f.seconds() > 0 ? 100 * f.largest[n].seconds / f.seconds() : 0));
+    slow.push_back(absl::StrFormat("%s %.0f %%", TerminalText(f.largest[n].name, 40),
+                                   f.seconds() > 0 ? 100 * f.largest[n].seconds / f.seconds() : 0));
   }
-  return absl::StrJoin(nodes, ", ");
+  for (size_t n = 0; n < std::min<size_t>(3, f.heaviest.size()); ++n) {
+    heavy.push_back(absl::StrCat(TerminalText(f.heaviest[n].name, 40), " ", BytesText(f.heaviest[n].bytes())));
+  }
+  return absl::StrCat("     time: ", absl::StrJoin(slow, ", "), "\n     bytes: ", absl::StrJoin(heavy, ", "), "\n");
 }
 
 std::string StageTable(const std::vector<StageFigures>& stages) {
@@ -110,9 +113,10 @@ std::string ExplainFully(const proto::ExecutionPlan& plan, const Explanation& ex
   }
   absl::StrAppend(&out, "\nmemory of each rank (packed: weights in the kernels' own layout)\n",
                   MemoryTable(explanation.stages));
-  absl::StrAppend(&out, "\nwhat fills each stage, and what of it takes longest\n");
+  absl::StrAppend(&out,
+                  "\nwhat fills each stage; what of it takes longest, and most bytes (weights and results kept)\n");
   for (const StageFigures& f : explanation.stages) {
-    absl::StrAppend(&out, "  ", f.stage, ": ", NodesText(f.forward_nodes), "\n     ", LargestNodes(f), "\n");
+    absl::StrAppend(&out, "  ", f.stage, ": ", NodesText(f.forward_nodes), "\n", LargestNodes(f));
   }
   absl::StrAppend(&out, "\nwhat crosses between stages, of a micro-batch\n", BoundariesText(train, explanation));
   if (explanation.times.ok()) {
@@ -145,11 +149,13 @@ nlohmann::ordered_json StageJson(const StageFigures& f, const proto::StageProgra
   stage["arena_bytes"] = f.arena;
   stage["bytes"] = f.bytes;
   stage["peak_in_flight"] = f.peak_in_flight;
-  for (const NodeShare& node : f.largest) {
-    stage["largest"].push_back({{"node", node.name},
-                                {"seconds", node.seconds},
-                                {"parameter_bytes", node.parameter_bytes},
-                                {"kept_bytes", node.kept_bytes}});
+  for (const auto& [key, nodes] : {std::pair("largest", &f.largest), std::pair("heaviest", &f.heaviest)}) {
+    for (const NodeShare& node : *nodes) {
+      stage[key].push_back({{"node", node.name},
+                            {"seconds", node.seconds},
+                            {"parameter_bytes", node.parameter_bytes},
+                            {"kept_bytes", node.kept_bytes}});
+    }
   }
   stage["nodes"] = std::vector<std::string>(program.nodes().begin(), program.nodes().end());
   return stage;

@@ -79,15 +79,18 @@ std::string StagesSection(const Explanation& e) {
                   table.Print());
   absl::StrAppend(&out, "<div class=\"pair\">");
   for (const StageFigures& f : First(e.stages, kMostNodeTables)) {
-    HtmlTable nodes;
-    nodes.caption = absl::StrCat("Largest nodes of stage ", f.stage);
-    nodes.head = {"node", "ms a micro-batch", "share", "parameters", "kept"};
-    for (const NodeShare& node : f.largest) {
-      nodes.rows.push_back({node.name, Ms(node.seconds), Percent(f.seconds() > 0 ? node.seconds / f.seconds() : 0),
-                            node.parameter_bytes == 0 ? "-" : BytesText(node.parameter_bytes),
-                            node.kept_bytes == 0 ? "-" : BytesText(node.kept_bytes)});
+    for (const auto& [what, shares] :
+         {std::pair("take longest", &f.largest), std::pair("hold most bytes", &f.heaviest)}) {
+      HtmlTable nodes;
+      nodes.caption = absl::StrCat("Nodes of stage ", f.stage, " that ", what);
+      nodes.head = {"node", "ms a micro-batch", "share", "parameters", "kept"};
+      for (const NodeShare& node : *shares) {
+        nodes.rows.push_back({node.name, Ms(node.seconds), Percent(f.seconds() > 0 ? node.seconds / f.seconds() : 0),
+                              node.parameter_bytes == 0 ? "-" : BytesText(node.parameter_bytes),
+                              node.kept_bytes == 0 ? "-" : BytesText(node.kept_bytes)});
+      }
+      absl::StrAppend(&out, nodes.Print());
     }
-    absl::StrAppend(&out, nodes.Print());
   }
   return absl::StrCat(out, "</div>\n");
 }

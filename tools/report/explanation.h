@@ -22,6 +22,8 @@ struct NodeShare {
   double seconds = 0;            // of a micro-batch
   uint64_t parameter_bytes = 0;  // that its calls read
   uint64_t kept_bytes = 0;       // results of a micro-batch that are kept for a later phase
+
+  uint64_t bytes() const { return parameter_bytes + kept_bytes; }
 };
 
 struct StageFigures {
@@ -34,7 +36,8 @@ struct StageFigures {
   std::map<std::string, uint64_t> bytes;                        // by kind, of the stage's rank
   uint64_t arena = 0;
   int peak_in_flight = 0;
-  std::vector<NodeShare> largest;  // at most eight, by time
+  std::vector<NodeShare> largest;   // at most eight, by time
+  std::vector<NodeShare> heaviest;  // at most five, by bytes: parameters and what is kept
 
   double seconds() const { return forward + backward + weight + recompute; }
 };

@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kLargest = 8;
+constexpr size_t kLargest = 8, kHeaviest = 5;
 
 std::string KindOf(proto::Life life) {
   switch (life) {
@@ -114,9 +114,16 @@ std::vector<NodeShare> NodesOf(const proto::StageProgram& stage) {
       add(call.inputs(), false);
     }
   }
+  return shares;
+}
+
+// The first `most` by what `size` says of them, without those of size 0.
+template <typename Size>
+std::vector<NodeShare> First(std::vector<NodeShare> shares, size_t most, Size size) {
   std::stable_sort(shares.begin(), shares.end(),
-                   [](const NodeShare& a, const NodeShare& b) { return a.seconds > b.seconds; });
-  if (shares.size() > kLargest) shares.resize(kLargest);
+                   [&](const NodeShare& a, const NodeShare& b) { return size(a) > size(b); });
+  if (shares.size() > most) shares.resize(most);
+  while (!shares.empty() && !(size(shares.back()) > 0)) shares.pop_back();
   return shares;
 }
 
@@ -151,7 +158,9 @@ StageFigures FiguresOf(const proto::ExecutionPlan& plan, const proto::Program& p
   }
   f.bytes = BytesByKind(plan, program.ranks(f.rank));
   f.arena = plan.ranks(f.rank).arena_bytes();
-  f.largest = NodesOf(stage);
+  const std::vector<NodeShare> nodes = NodesOf(stage);
+  f.largest = First(nodes, kLargest, [](const NodeShare& node) { return node.seconds; });
+  f.heaviest = First(nodes, kHeaviest, [](const NodeShare& node) { return node.bytes(); });
   return f;
 }
 

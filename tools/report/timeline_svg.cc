@@ -19,6 +19,7 @@ constexpr int kMostCells = 6000;     // with more segments than that, lanes are 
 constexpr int kMostColumns = 24000;  // of all lanes
 constexpr double kWidth = 1130, kLeft = 62, kRight = 8, kTop = 22, kAxis = 20;  // pixels
 constexpr double kThin = 12, kThick = 20, kGap = 9;
+constexpr double kShortest = 1e-12;  // a step of fewer seconds is none: traces are files
 constexpr double kMuchLonger = 2.5;  // a step that took so many times what was predicted
 constexpr double kNumberWidth = 15;  // a cell needs that much for its number
 
@@ -47,6 +48,7 @@ class Picture {
   Picture(const proto::Program& program, const Attribution& predicted, const Attribution* measured)
       : program_(program), predicted_(predicted), measured_(measured) {
     seconds_ = std::max(predicted.seconds, measured == nullptr ? 0 : measured->seconds);
+    if (seconds_ < kShortest) seconds_ = 0;
     scale_ = seconds_ > 0 ? (kWidth - kLeft - kRight) / seconds_ : 0;
     stretch_ = measured == nullptr ? 1 : PredictionStretch(predicted, *measured);
     ranks_ = std::min<int>(kMostRanks, static_cast<int>(predicted.ranks.size()));
@@ -86,7 +88,7 @@ class Picture {
   void Axis() {
     if (!(seconds_ > 0)) return;
     const double step = TickStep(seconds_), bottom = height_ - kAxis;
-    for (int tick = 0; tick * step <= seconds_ * (1 + 1e-9); ++tick) {
+    for (int tick = 0; tick <= 10 && tick * step <= seconds_ * (1 + 1e-9); ++tick) {
       const double x = X(tick * step);
       absl::StrAppend(&out_, "<path class=\"axis\" d=\"M", Px(x), " ", Px(kTop - 6), "V", Px(bottom), "\"/>");
       const bool last = x > kWidth - 40;

@@ -88,17 +88,19 @@ TEST(Forms, TimesThatNoStepTakesAreNoCrash) {
                                   ChromeTrace(report), InstructionsCsv(report), StagesCsv(report)}) {
     EXPECT_FALSE(form.empty());
   }
-  for (proto::StepTrace* trace : {&report.predicted, &report.measured}) {
-    for (proto::Span& span : *trace->mutable_spans()) {
-      span.set_start_seconds(0);
-      span.set_wait_seconds(0);
-      span.set_end_seconds(0);
+  for (const double end : {0.0, 5e-324, 1.7e308}) {
+    for (proto::StepTrace* trace : {&report.predicted, &report.measured}) {
+      for (proto::Span& span : *trace->mutable_spans()) {
+        span.set_start_seconds(0);
+        span.set_wait_seconds(0);
+        span.set_end_seconds(end);
+      }
     }
+    report.balance = *MakeBalance(report.plan, report.predicted, report.measured);
+    EXPECT_THAT(ReportHtml(report), HasSubstr("</html>"));
+    EXPECT_THAT(ReportText(report, {.width = 100}), HasSubstr("Memory"));
+    EXPECT_THAT(ChromeTrace(report), HasSubstr("traceEvents"));
   }
-  report.balance = *MakeBalance(report.plan, report.predicted, report.measured);
-  EXPECT_THAT(ReportHtml(report), HasSubstr("</html>"));
-  EXPECT_THAT(ReportText(report, {.width = 100}), HasSubstr("Memory"));
-  EXPECT_THAT(ChromeTrace(report), HasSubstr("traceEvents"));
 }
 
 }  // namespace

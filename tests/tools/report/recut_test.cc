@@ -210,6 +210,10 @@ TEST(Explain, NodesAddUpToTheStage) {
     for (const NodeShare& node : stage.largest) sum += node.seconds;
     EXPECT_LE(sum, stage.seconds() * (1 + 1e-9));
     EXPECT_GT(sum, 0.5 * stage.seconds());
+    ASSERT_FALSE(stage.heaviest.empty());
+    for (size_t n = 1; n < stage.heaviest.size(); ++n) {
+      EXPECT_GE(stage.heaviest[n - 1].bytes(), stage.heaviest[n].bytes());
+    }
   }
 }
 
