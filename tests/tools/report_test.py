@@ -71,7 +71,7 @@ class ReportTest(unittest.TestCase):
     def check_page(self, name):
         page = self.read(name)
         self.assertLess(len(page.encode('utf-8')), 2_000_000)
-        self.assertRegex(page, r'http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'')
+        self.assertRegex(page, r'http-equiv="Content-Security-Policy"\s+content="default-src \'none\'; style-src \'unsafe-inline\'')
         self.assertNotIn('script-src', page)
         self.assertIsNone(re.search(r'https?://|//[a-z]|@import|url\(', page, re.I), 'the page points outside itself')
         self.assertIsNone(re.search(r'<(script|iframe|object|embed|link|base|form|img)\b|\son\w+=', re.sub(

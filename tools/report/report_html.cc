@@ -2,6 +2,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -122,7 +123,13 @@ std::string CutSection(const Report& report) {
   if (recut.improves) row("better", recut.best, recut.best_after);
   absl::StrAppend(&out, table.Print());
   if (!recut.command.empty()) {
-    absl::StrAppend(&out, "<p>The command that makes it:</p>\n<pre>", HtmlText(recut.command, 20000), "</pre>\n");
+    const std::string command = HtmlText(recut.command, recut.command.size());
+    absl::StrAppend(&out, "<p>The command that makes it:</p>\n<pre>", command, "</pre>\n");
+    if (absl::StrContains(command, "\xEF\xBF\xBD")) {
+      absl::StrAppend(&out,
+                      "<p class=\"soft\">A name in it has characters that no page should show: take the command "
+                      "from --json.</p>\n");
+    }
   }
   if (!recut.no_command.empty()) {
     absl::StrAppend(&out, "<p class=\"soft\">There is no command for it: <bdi>", HtmlText(recut.no_command, 600),
