@@ -38,6 +38,8 @@ bool Transfers(Instruction::Kind kind) {
 // The plan's train program with every RUN taking as long as it was measured, transfers free, and the end of the step
 // free or as measured.
 absl::StatusOr<Simulation> OnPaper(proto::ExecutionPlan plan, const TimesOf& times, bool with_end) {
+  // Ranks that share cores have slowed each other in the measured times already.
+  for (proto::Rank& rank : *plan.mutable_ranks()) rank.clear_shares();
   for (proto::Program& program : *plan.mutable_programs()) {
     if (program.name() != "train") continue;
     for (proto::RankProgram& rank : *program.mutable_ranks()) {
