@@ -95,24 +95,29 @@ int MostTried(const proto::Program& train) {
 void WriteCommand(const proto::ExecutionPlan& plan, const PartitionOptions& options, const RecutPaths& paths,
                   Recut* recut) {
   if (options.custom_schedule.has_value()) {
-    recut->no_command = "the schedule is one of its own, which no flag of millrace partition names";
+    recut->remark = "the schedule is one of its own, which no flag of millrace partition names";
     return;
   }
   for (const std::string& name : recut->best_after) {
     if (name.find(',') == std::string::npos) continue;
-    recut->no_command = absl::StrCat("node '", name, "' has a comma in its name, which --cut-after cannot say");
+    recut->remark = absl::StrCat("node '", name, "' has a comma in its name, which --cut-after cannot say");
     return;
   }
   std::vector<std::string> words = {"millrace", "partition", paths.model};
   if (HasLocalDevices(plan)) {
     words.push_back(absl::StrCat("--devices=", plan.device_kind(), ":", plan.ranks_size()));
   } else {
-    words.push_back("--cluster=FILE");  // the file that described these devices; no plan keeps its name
+    words.push_back("--cluster=FILE");
+    recut->remark = "FILE stands for the cluster file that the plan was made with: no plan keeps its name";
   }
   words.push_back(absl::StrCat("--pp=", options.pp));
   words.push_back(absl::StrCat("--micro-batch=", options.micro_batch));
   words.push_back(absl::StrCat("--micro-batches=", options.micro_batches));
   words.push_back(absl::StrCat("--schedule=", options.schedule));
+  if (options.schedule == "zb-auto") {
+    recut->remark = absl::StrCat(recut->remark, recut->remark.empty() ? "" : "; ",
+                                 "add the --memory-limit that the schedule was made with, if there was one");
+  }
   if (options.chunks > 0) words.push_back(absl::StrCat("--chunks=", options.chunks));
   if (options.recompute != "none") words.push_back(absl::StrCat("--recompute=", options.recompute));
   words.push_back(absl::StrCat("--optimizer=", options.optimizer));

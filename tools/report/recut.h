@@ -20,8 +20,8 @@ struct Recut {
   int tried = 0;
   bool all_tried = false;  // every cut there is; else those near the best, again and again, from the balanced cut on
   bool improves = false;   // by half a per cent or more
-  std::string command;     // that makes the plan of the best cut, quoted for a shell; empty: see `no_command`
-  std::string no_command;  // why there is none
+  std::string command;     // that makes the plan of the best cut, quoted for a shell; empty: see `remark`
+  std::string remark;      // why there is no command, or what to mind about it
 
   double gain() const { return present.seconds > 0 ? 1 - best.seconds / present.seconds : 0; }
 };

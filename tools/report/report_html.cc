@@ -131,9 +131,9 @@ std::string CutSection(const Report& report) {
                       "from --json.</p>\n");
     }
   }
-  if (!recut.no_command.empty()) {
-    absl::StrAppend(&out, "<p class=\"soft\">There is no command for it: <bdi>", HtmlText(recut.no_command, 600),
-                    "</bdi></p>\n");
+  if (!recut.remark.empty()) {
+    absl::StrAppend(&out, "<p class=\"soft\">", recut.command.empty() ? "There is no command for it: " : "", "<bdi>",
+                    HtmlText(recut.remark, 600), "</bdi></p>\n");
   }
   return out;
 }

@@ -82,7 +82,7 @@ Json RecutJson(const absl::StatusOr<Recut>& recut) {
               {"present", CutJson(recut->present_after, recut->present)},
               {"best", CutJson(recut->best_after, recut->best)}};
   if (!recut->command.empty()) out["command"] = recut->command;
-  if (!recut->no_command.empty()) out["no_command"] = recut->no_command;
+  if (!recut->remark.empty()) out["remark"] = recut->remark;
   return out;
 }
 

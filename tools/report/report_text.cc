@@ -144,9 +144,10 @@ std::string BetterCut(const Report& report) {
                       tried, SecondsText(recut.best.seconds), SecondsText(recut.present.seconds), 100 * recut.gain());
   if (recut.command.empty()) {
     return absl::StrCat(text, "  stages end after ", TerminalText(absl::StrJoin(recut.best_after, ", "), 2000),
-                        "\n  no command: ", TerminalText(recut.no_command, 300), "\n");
+                        "\n  no command: ", TerminalText(recut.remark, 300), "\n");
   }
-  return absl::StrCat(text, recut.command, "\n");
+  absl::StrAppend(&text, recut.command, "\n");
+  return recut.remark.empty() ? text : absl::StrCat(text, "  ", TerminalText(recut.remark, 300), "\n");
 }
 
 }  // namespace

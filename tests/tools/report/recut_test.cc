@@ -170,6 +170,35 @@ TEST(FindBetterCut, ManyStagesAreSearchedNearTheBalancedCut) {
   EXPECT_EQ(recut->best_after.size(), 3u);
 }
 
+TEST(FindBetterCut, SaysWhereACommandCannotBeWhole) {
+  const proto::Model model = Gpt(4, 1500);
+  proto::ExecutionPlan plan = Plan(model, "even", 2);
+  plan.mutable_ranks(0)->set_memory_limit(uint64_t{1} << 40);  // not what --devices stands for
+  const absl::StatusOr<Recut> recut = FindBetterCut(plan, model, *PlannedCosts(plan), {"a b.pb", "o"});
+  ASSERT_TRUE(recut.ok()) << recut.status();
+  EXPECT_THAT(recut->command, HasSubstr("millrace partition 'a b.pb' --cluster=FILE --pp=2 "));
+  EXPECT_THAT(recut->remark, HasSubstr("cluster file"));
+  plan.mutable_programs(0)->set_schedule("custom");
+  const absl::StatusOr<Recut> custom = FindBetterCut(plan, model, *PlannedCosts(plan), {"m", "o"});
+  ASSERT_TRUE(custom.ok()) << custom.status();
+  EXPECT_EQ(custom->command, "");
+  EXPECT_THAT(custom->remark, HasSubstr("no flag"));
+  EXPECT_NEAR(custom->best.seconds, recut->best.seconds, 1e-9)
+      << "the same lists, found by name or taken from the plan";
+}
+
+TEST(FindBetterCut, PassesOverWhatDoesNotFit) {
+  const proto::Model model = Gpt(4, 1500);
+  proto::ExecutionPlan plan = Plan(model, "even", 2);
+  const absl::StatusOr<Recut> free = FindBetterCut(plan, model, *PlannedCosts(plan), {"m", "o"});
+  ASSERT_TRUE(free.ok()) << free.status();
+  for (proto::Rank& rank : *plan.mutable_ranks()) rank.set_memory_limit(free->best.largest_arena - 1);
+  const absl::StatusOr<Recut> tight = FindBetterCut(plan, model, *PlannedCosts(plan), {"m", "o"});
+  ASSERT_TRUE(tight.ok()) << tight.status();
+  EXPECT_LT(tight->best.largest_arena, free->best.largest_arena);
+  EXPECT_GE(tight->best.seconds, free->best.seconds);
+}
+
 TEST(CountCuts, IsABinomialCoefficient) {
   EXPECT_EQ(CountCuts(10, 2, 1000), 9);
   EXPECT_EQ(CountCuts(10, 3, 1000), 36);
