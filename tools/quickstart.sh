@@ -39,10 +39,12 @@ $millrace train --plan="$run/plan.pb" --model="$run/model.textproto" --data="$ru
   --learning-rate=2e-3 --warmup-steps=20 --out="$run/train"
 
 echo "== 5/5 stage balance" >&2
-$millrace report "$run/train"
+$millrace report "$run/train" --html="$run/train/report.html" --trace="$run/train/trace.json"
 echo
 echo "What was made, in $run:"
 echo "  model.textproto      the model graph"
 echo "  plan.pb              the plan: millrace explain $run/plan.pb"
+echo "  train/report.html    the stage balance as a page for a browser"
+echo "  train/trace.json     the last step, instruction by instruction, for ui.perfetto.dev"
 echo "  train/metrics.csv    one row per step"
 echo "  train/weights.safetensors, train/checkpoint   the trained weights, and what a resume needs"

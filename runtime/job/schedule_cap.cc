@@ -1,6 +1,7 @@
 #include "runtime/job/schedule_cap.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -37,6 +38,8 @@ bool Transfers(Instruction::Kind kind) {
 // The plan's train program with every RUN taking as long as it was measured, transfers free, and the end of the step
 // free or as measured.
 absl::StatusOr<Simulation> OnPaper(proto::ExecutionPlan plan, const TimesOf& times, bool with_end) {
+  // Ranks that share cores have slowed each other in the measured times already.
+  for (proto::Rank& rank : *plan.mutable_ranks()) rank.clear_shares();
   for (proto::Program& program : *plan.mutable_programs()) {
     if (program.name() != "train") continue;
     for (proto::RankProgram& rank : *program.mutable_ranks()) {
@@ -64,18 +67,42 @@ absl::StatusOr<ScheduleCap> MakeScheduleCap(const proto::ExecutionPlan& plan, co
   MR_ASSIGN_OR_RETURN(const Simulation whole, OnPaper(plan, times, /*with_end=*/true));
   MR_ASSIGN_OR_RETURN(const Simulation real, Summarize(plan, measured));
   ScheduleCap cap;
-  for (const SimulatedRank& rank : bare.ranks) cap.ideal = std::max(cap.ideal, rank.busy_seconds);
+  for (const SimulatedRank& rank : bare.ranks) {
+    cap.ideal = std::max(cap.ideal, rank.busy_seconds);
+    cap.mean += rank.busy_seconds / static_cast<double>(bare.ranks.size());
+  }
   cap.cap = bare.seconds;
   cap.with_end = whole.seconds;
   cap.measured = real.seconds;
   return cap;
 }
 
+std::string LimitText(const StepParts& parts) {
+  const double step = parts.step();
+  if (!(step > 0)) return "nothing: the step takes no time";
+  struct Part {
+    double seconds;
+    const char* what;
+  };
+  const Part lost[] = {{parts.imbalance, "imbalance: the busiest rank's kernels beyond the mean are"},
+                       {parts.bubble, "the bubble: what the schedule adds to the busiest rank's work is"},
+                       {parts.end, "the end of the step: reduce, norm, optimizer and packing are"},
+                       {parts.transfers, "links and waiting: transfers that lie bare, and waiting for a core, are"}};
+  const Part& most = *std::max_element(std::begin(lost), std::end(lost),
+                                       [](const Part& a, const Part& b) { return a.seconds < b.seconds; });
+  const double work = 100 * parts.work / step;
+  if (parts.work >= 0.8 * step || most.seconds < 0.05 * step) {
+    return absl::StrFormat("compute: the kernels of a rank are %.0f %% of the step on average", work);
+  }
+  return absl::StrFormat("%s %.0f %% of the step; the kernels of a rank are %.0f %% on average", most.what,
+                         100 * most.seconds / step, work);
+}
+
 std::string ScheduleCapText(const ScheduleCap& cap, const std::string& schedule) {
   return absl::StrFormat(
-      "Schedule %s with these kernel times takes %.2f ms at best (%.1f %% of it work on the busiest rank);\n"
-      "the step took %.2f ms: %.1f %% of the schedule's cap. The rest: %.2f ms reduce, norm, optimizer, packing;\n"
-      "%.2f ms transfers and waiting for a core.\n",
+      "Schedule %s with these kernel times takes %.2f ms at best; its busiest rank works %.1f %%.\n"
+      "The step took %.2f ms: %.1f %% of the schedule's cap. The rest: %.2f ms reduce, norm, optimizer,\n"
+      "packing; %.2f ms transfers and waiting for a core.\n",
       schedule, cap.cap * 1e3, 100 * cap.schedule_share(), cap.measured * 1e3, 100 * cap.cap_share(),
       std::max(0.0, cap.with_end - cap.cap) * 1e3, (cap.measured - cap.with_end) * 1e3);
 }

@@ -27,7 +27,7 @@ struct Look {
 };
 
 Look LookOf(const Instruction& instruction) {
-  if (instruction.kind() != Instruction::RUN) return {'+', '+', 47, "reduce, norm, step, gather"};
+  if (instruction.kind() != Instruction::RUN) return {'+', '+', 47, "end of step"};
   switch (instruction.phase()) {
     case proto::F:
       return {'F', '-', 44, "forward"};
@@ -101,7 +101,8 @@ class Line {
   double per_column_;
 };
 
-std::string Legend(const proto::Program& program, bool color) {
+// On as many lines as it needs.
+std::string Legend(const proto::Program& program, const DrawOptions& options) {
   std::vector<Look> looks;
   const auto add = [&looks](const Look& look) {
     for (const Look& known : looks) {
@@ -117,13 +118,26 @@ std::string Legend(const proto::Program& program, bool color) {
     }
   }
   std::string text;
+  int column = 0;
+  const auto entry = [&](const std::string& sample, const std::string& meaning, int color) {
+    const int columns = static_cast<int>(sample.size() + 1 + meaning.size());
+    if (column > 0) {
+      const bool fits = column + 3 + columns <= std::max(options.width, kNarrowest);
+      absl::StrAppend(&text, fits ? "   " : "\n");
+      column = fits ? column + 3 : 0;
+    }
+    column += columns;
+    const std::string shown =
+        options.color && color != 0 ? absl::StrCat("\033[30;", color, "m", sample, "\033[0m") : sample;
+    absl::StrAppend(&text, shown, " ", meaning);
+  };
   for (const Look& look : looks) {
-    const std::string sample = std::string(1, look.letter) + "0" + look.fill;
-    absl::StrAppend(&text, color ? absl::StrCat("\033[30;", look.color, "m", sample, "\033[0m") : sample, " ",
-                    look.name, " of micro-batch 0   ");
+    entry(absl::StrCat(std::string(1, look.letter), "0", std::string(1, look.fill)),
+          absl::StrCat(look.name, " of micro-batch 0"), look.color);
   }
-  if (end_of_step) absl::StrAppend(&text, "++ reduce, norm, step, gather   ");
-  return text + ".. idle";
+  if (end_of_step) entry("++", "end of step", 0);
+  entry("..", "idle", 0);
+  return text;
 }
 
 }  // namespace
@@ -154,7 +168,7 @@ std::string DrawTimeline(const proto::ExecutionPlan& plan, const proto::StepTrac
   const std::string end = Seconds(figures->seconds);
   const int pad = std::max(1, columns - static_cast<int>(end.size()) - 1);
   absl::StrAppend(&text, std::string(digits + 7, ' '), "0", std::string(pad, ' '), end, "   busy\n");
-  return absl::StrCat(text, Legend(*program, options.color), "\n");
+  return absl::StrCat(text, Legend(*program, options), "\n");
 }
 
 }  // namespace millrace

@@ -1,128 +1,62 @@
 #include "tools/cli/explain.h"
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "runtime/plan/action.h"
+#include "absl/strings/str_replace.h"
 #include "runtime/plan/plan.h"
-#include "runtime/plan/simulate.h"
+#include "tools/report/escape.h"
+#include "tools/report/units.h"
 
 namespace millrace {
 namespace {
 
-// The figures of one stage of the train program.
-struct StageFigures {
-  int stage = 0;
-  int rank = 0;
-  int nodes = 0;
-  int64_t parameters = 0;                        // elements of the weights that stand there, constants left out
-  double forward = 0, backward = 0, weight = 0;  // predicted seconds of a micro-batch
-  std::map<std::string, uint64_t> bytes;         // by kind, of the stage's rank
-  uint64_t arena = 0;
-};
-
-std::string KindOf(proto::Life life) {
-  switch (life) {
-    case proto::PARAMETER:
-      return "weights";
-    case proto::GRADIENT:
-      return "gradients";
-    case proto::OPTIMIZER:
-      return "optimizer";
-    case proto::PACKED:
-      return "packed";
-    case proto::STASH_FB:
-    case proto::STASH_FW:
-    case proto::STASH_BW:
-    case proto::STASH_FR:
-    case proto::STASH_RB:
-      return "stash";
-    case proto::SENT:
-    case proto::RECEIVED:
-      return "edges";
-    case proto::SCRATCH:
-      return "scratch";
-    default:
-      return "other";
-  }
+std::string NodesText(const std::vector<std::string>& nodes) {
+  const size_t n = nodes.size();
+  if (n <= 6) return TerminalText(absl::StrJoin(nodes, " "), 600);
+  return TerminalText(absl::StrCat(nodes[0], " ", nodes[1], " ... ", nodes[n - 2], " ", nodes[n - 1]), 600);
 }
 
-int64_t Elements(const proto::TensorType& type) {
-  int64_t n = 1;
-  for (int64_t d : type.dims()) n *= d;
-  return n;
-}
-
-int RankOfStage(const proto::Program& program, int stage) {
-  for (const proto::RankProgram& rank : program.ranks()) {
-    for (uint32_t s : rank.stages()) {
-      if (static_cast<int>(s) == stage) return static_cast<int>(rank.rank());
-    }
-  }
-  return 0;
-}
-
-std::map<std::string, uint64_t> BytesByKind(const proto::ExecutionPlan& plan, const proto::RankProgram& rank) {
-  std::map<std::string, uint64_t> bytes;
-  for (const proto::Region& region : plan.ranks(static_cast<int>(rank.rank())).regions()) {
-    if (region.life() != proto::SCRATCH && region.life() != proto::LIFE_UNSPECIFIED) {
-      bytes[KindOf(region.life())] += region.bytes();
-    }
-  }
-  for (const proto::Pool& pool : rank.pools()) bytes[KindOf(pool.life())] += pool.stride() * pool.slots();
-  bytes["scratch"] += rank.scratch_bytes();
-  return bytes;
-}
-
-StageFigures FiguresOf(const proto::ExecutionPlan& plan, const proto::Program& program, int s) {
-  const proto::StageProgram& stage = program.stages(s);
-  StageFigures f;
-  f.stage = s;
-  f.rank = RankOfStage(program, s);
-  f.nodes = stage.nodes_size();
-  for (const proto::PhaseProgram& phase : stage.phases()) {
-    if (phase.phase() == proto::F) f.forward = phase.seconds();
-    if (phase.phase() == proto::B || phase.phase() == proto::BW) f.backward = phase.seconds();
-    if (phase.phase() == proto::W) f.weight = phase.seconds();
-  }
-  std::set<std::string> used;
-  for (const proto::Value& value : stage.values()) {
-    if (value.life() == proto::PARAMETER) used.insert(value.name());
-  }
-  for (const proto::PlannedParameter& parameter : plan.parameters()) {
-    if (!parameter.constant() && used.count(parameter.name())) f.parameters += Elements(parameter.type());
-  }
-  f.bytes = BytesByKind(plan, program.ranks(f.rank));
-  f.arena = plan.ranks(f.rank).arena_bytes();
-  return f;
-}
-
-std::vector<StageFigures> Stages(const proto::ExecutionPlan& plan, const proto::Program& program) {
-  std::vector<StageFigures> all;
-  for (int s = 0; s < program.stages_size(); ++s) all.push_back(FiguresOf(plan, program, s));
-  return all;
-}
-
-std::string NodesText(const proto::StageProgram& stage) {
-  if (stage.nodes_size() <= 8) return absl::StrJoin(stage.nodes(), " ");
-  return absl::StrCat(stage.nodes(0), " ", stage.nodes(1), " ... ", stage.nodes(stage.nodes_size() - 2), " ",
-                      stage.nodes(stage.nodes_size() - 1));
-}
-
-// For each pair of stages: what crosses, forward and back, for one micro-batch.
-std::string Boundaries(const proto::Program& program) {
+// What crosses between stages b and b + 1 for one micro-batch, and what a unit to either side would change.
+std::string BoundariesText(const proto::Program& program, const Explanation& explanation) {
   std::string out;
-  for (const proto::Edge& edge : program.edges()) {
-    absl::StrAppendFormat(&out, "  %d -> %d  %s %s, %s a micro-batch\n", edge.from_stage(), edge.to_stage(),
-                          edge.backward() ? "gradient" : "value", edge.name(), BytesText(edge.bytes()));
+  for (const Boundary& b : explanation.boundaries) {
+    absl::StrAppendFormat(&out, "  %d -> %d  after %s: %s forward, %s back, %s of links\n", b.stage, b.stage + 1,
+                          TerminalText(b.ends_after), BytesText(b.forward_bytes), BytesText(b.backward_bytes),
+                          b.link_seconds > 0 ? SecondsText(b.link_seconds) : "nothing");
+    for (int e : b.edges) {
+      const proto::Edge& edge = program.edges(e);
+      absl::StrAppendFormat(&out, "          %s %s, %s, stage %d to %d\n", edge.backward() ? "gradient" : "value",
+                            TerminalText(edge.name()), BytesText(edge.bytes()), edge.from_stage(), edge.to_stage());
+    }
+    if (!explanation.moves.ok()) continue;
+    for (const auto& [way, move] : {std::pair("earlier", b.earlier), std::pair("later", b.later)}) {
+      absl::StrAppendFormat(&out, "          a unit %s: %s\n", way, MoveText(move));
+    }
   }
-  return out.empty() ? "  nothing: one stage\n" : out;
+  if (out.empty()) return "  nothing: one stage\n";
+  if (!explanation.moves.ok()) {
+    absl::StrAppend(&out, "  not moved: ", TerminalText(std::string(explanation.moves.message()), 400), "\n");
+  }
+  return out;
+}
+
+std::string LargestNodes(const StageFigures& f) {
+  std::vector<std::string> slow, heavy;
+  for (size_t n = 0; n < std::min<size_t>(3, f.largest.size()); ++n) {
+    slow.push_back(absl::StrFormat("%s %.0f %%", TerminalText(f.largest[n].name, 40),
+                                   f.seconds() > 0 ? 100 * f.largest[n].seconds / f.seconds() : 0));
+  }
+  for (size_t n = 0; n < std::min<size_t>(3, f.heaviest.size()); ++n) {
+    heavy.push_back(absl::StrCat(TerminalText(f.heaviest[n].name, 40), " ", BytesText(f.heaviest[n].bytes())));
+  }
+  return absl::StrCat("     time: ", absl::StrJoin(slow, ", "), "\n     bytes: ", absl::StrJoin(heavy, ", "), "\n");
 }
 
 std::string StageTable(const std::vector<StageFigures>& stages) {
@@ -158,86 +92,115 @@ std::string MemoryTable(const std::vector<StageFigures>& stages) {
 
 }  // namespace
 
-std::string BytesText(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-  int unit = 0;
-  while (bytes >= 999.5 && unit < 4) {
-    bytes /= 1000;
-    ++unit;
-  }
-  return absl::StrFormat(bytes < 9.95 && unit > 0 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
-}
-
-std::string SecondsText(double seconds) {
-  if (seconds >= 1) return absl::StrFormat("%.2f s", seconds);
-  if (seconds >= 1e-3) return absl::StrFormat("%.2f ms", seconds * 1e3);
-  return absl::StrFormat("%.1f us", seconds * 1e6);
-}
-
 std::string ExplainSummary(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");
   if (train == nullptr) return "the plan has no train program\n";
   std::string out = absl::StrFormat(
       "%s: %d stages (cut %s), schedule %s, %d micro-batches of %d, optimizer %s\n"
       "predicted step %s, bubble %.1f %%; plan %s\n",
-      plan.model_name(), train->stages_size(), plan.cut(), train->schedule(), train->micro_batches(),
+      TerminalText(plan.model_name()), train->stages_size(), plan.cut(), train->schedule(), train->micro_batches(),
       train->micro_batch_size(), plan.optimizer(), SecondsText(train->predicted_seconds()),
       100 * train->predicted_bubble(), plan.hash().substr(0, 16));
-  return out + StageTable(Stages(plan, *train));
+  return out + StageTable(FiguresOfStages(plan, *train));
 }
 
-std::string ExplainFully(const proto::ExecutionPlan& plan, const DrawOptions& draw) {
+std::string ExplainFully(const proto::ExecutionPlan& plan, const Explanation& explanation, const DrawOptions& draw) {
   std::string out = ExplainSummary(plan);
-  const proto::Program* train = FindProgram(plan, "train");
-  if (train == nullptr) return out;
-  const std::vector<StageFigures> stages = Stages(plan, *train);
-  absl::StrAppend(&out, "\nmemory of each rank (packed: weights in the kernels' own layout)\n", MemoryTable(stages));
-  absl::StrAppend(&out, "\nwhat is in each stage\n");
-  for (int s = 0; s < train->stages_size(); ++s)
-    absl::StrAppend(&out, "  ", s, ": ", NodesText(train->stages(s)), "\n");
-  absl::StrAppend(&out, "\nwhat crosses between stages\n", Boundaries(*train));
-  const auto simulation = Simulate(plan, "train");
-  if (simulation.ok()) {
-    absl::StrAppend(&out, "\npredicted step\n", DrawTimeline(plan, simulation->trace, draw));
+  const proto::Program& train = *FindProgram(plan, "train");
+  for (size_t i = 0; i < explanation.limits.size(); ++i) {
+    const std::string limit = absl::StrReplaceAll(TerminalText(explanation.limits[i], 300), {{"; ", ";\n           "}});
+    absl::StrAppend(&out, i == 0 ? "limited by " : "           ", limit, "\n");
+  }
+  absl::StrAppend(&out, "\nmemory of each rank (packed: weights in the kernels' own layout)\n",
+                  MemoryTable(explanation.stages));
+  absl::StrAppend(&out,
+                  "\nwhat fills each stage; what of it takes longest, and most bytes (weights and results kept)\n");
+  for (const StageFigures& f : explanation.stages) {
+    absl::StrAppend(&out, "  ", f.stage, ": ", NodesText(f.forward_nodes), "\n", LargestNodes(f));
+  }
+  absl::StrAppend(&out, "\nwhat crosses between stages, of a micro-batch\n", BoundariesText(train, explanation));
+  if (explanation.times.ok()) {
+    absl::StrAppend(&out, "\npredicted step\n", DrawTimeline(plan, explanation.trace, draw));
   } else {
-    absl::StrAppend(&out, "\nno prediction: ", simulation.status().message(), "\n");
+    absl::StrAppend(&out, "\nno prediction: ", explanation.times.status().message(), "\n");
   }
   return out;
 }
 
-std::string ExplainJson(const proto::ExecutionPlan& plan) {
+namespace {
+
+nlohmann::ordered_json MoveJson(const BoundaryMove& move) {
+  if (move.ends_after.empty()) return {{"why_not", move.why_not}};
+  return {{"ends_after", move.ends_after},
+          {"step_change_seconds", move.step_change},
+          {"crossing_change_bytes", move.crossing_change},
+          {"largest_arena_change_bytes", move.arena_change}};
+}
+
+nlohmann::ordered_json StageJson(const StageFigures& f, const proto::StageProgram& program) {
+  nlohmann::ordered_json stage;
+  stage["stage"] = f.stage;
+  stage["rank"] = f.rank;
+  stage["parameters"] = f.parameters;
+  stage["forward_seconds"] = f.forward;
+  stage["backward_seconds"] = f.backward;
+  stage["weight_seconds"] = f.weight;
+  stage["recompute_seconds"] = f.recompute;
+  stage["arena_bytes"] = f.arena;
+  stage["bytes"] = f.bytes;
+  stage["peak_in_flight"] = f.peak_in_flight;
+  for (const auto& [key, nodes] : {std::pair("largest", &f.largest), std::pair("heaviest", &f.heaviest)}) {
+    for (const NodeShare& node : *nodes) {
+      stage[key].push_back({{"node", node.name},
+                            {"seconds", node.seconds},
+                            {"parameter_bytes", node.parameter_bytes},
+                            {"kept_bytes", node.kept_bytes}});
+    }
+  }
+  stage["nodes"] = std::vector<std::string>(program.nodes().begin(), program.nodes().end());
+  return stage;
+}
+
+}  // namespace
+
+std::string ExplainJson(const proto::ExecutionPlan& plan, const Explanation& explanation) {
   nlohmann::ordered_json out;
-  const proto::Program* train = FindProgram(plan, "train");
+  const proto::Program& train = *FindProgram(plan, "train");
   out["hash"] = plan.hash();
   out["model"] = plan.model_name();
   out["pp"] = plan.pp();
   out["cut"] = plan.cut();
   out["optimizer"] = plan.optimizer();
-  if (train == nullptr) return out.dump(2);
-  out["schedule"] = train->schedule();
-  out["micro_batch"] = train->micro_batch_size();
-  out["micro_batches"] = train->micro_batches();
-  out["predicted_seconds"] = train->predicted_seconds();
-  out["bubble_rate"] = train->predicted_bubble();
-  const auto simulation = Simulate(plan, "train");
-  for (const StageFigures& f : Stages(plan, *train)) {
-    nlohmann::ordered_json stage;
-    stage["stage"] = f.stage;
-    stage["rank"] = f.rank;
-    stage["parameters"] = f.parameters;
-    stage["forward_seconds"] = f.forward;
-    stage["backward_seconds"] = f.backward;
-    stage["weight_seconds"] = f.weight;
-    stage["arena_bytes"] = f.arena;
-    stage["bytes"] = f.bytes;
-    if (simulation.ok() && f.stage < static_cast<int>(simulation->peak_in_flight.size())) {
-      stage["peak_in_flight"] = simulation->peak_in_flight[f.stage];
-    }
-    const auto& nodes = train->stages(f.stage).nodes();
-    stage["nodes"] = std::vector<std::string>(nodes.begin(), nodes.end());
-    out["stages"].push_back(stage);
+  out["schedule"] = train.schedule();
+  out["micro_batch"] = train.micro_batch_size();
+  out["micro_batches"] = train.micro_batches();
+  out["predicted_seconds"] = train.predicted_seconds();
+  out["bubble_rate"] = train.predicted_bubble();
+  out["limited_by"] = explanation.limits;
+  if (explanation.step.ok()) {
+    const StepParts parts = explanation.step->parts();
+    out["step_parts"] = {{"work_seconds", parts.work},
+                         {"imbalance_seconds", parts.imbalance},
+                         {"bubble_seconds", parts.bubble},
+                         {"end_seconds", parts.end},
+                         {"transfers_seconds", parts.transfers}};
   }
-  for (const proto::Edge& edge : train->edges()) {
+  for (const StageFigures& f : explanation.stages) out["stages"].push_back(StageJson(f, train.stages(f.stage)));
+  for (const Boundary& b : explanation.boundaries) {
+    nlohmann::ordered_json boundary = {{"from", b.stage},
+                                       {"to", b.stage + 1},
+                                       {"ends_after", b.ends_after},
+                                       {"forward_bytes", b.forward_bytes},
+                                       {"backward_bytes", b.backward_bytes},
+                                       {"link_seconds", b.link_seconds}};
+    if (explanation.moves.ok()) {
+      boundary["earlier"] = MoveJson(b.earlier);
+      boundary["later"] = MoveJson(b.later);
+    }
+    out["boundaries"].push_back(boundary);
+  }
+  if (!explanation.moves.ok()) out["not_moved"] = std::string(explanation.moves.message());
+  for (const proto::Edge& edge : train.edges()) {
     out["edges"].push_back({{"name", edge.name()},
                             {"from", edge.from_stage()},
                             {"to", edge.to_stage()},

@@ -6,20 +6,17 @@
 
 #include "proto/plan.pb.h"
 #include "runtime/plan/draw.h"
+#include "tools/report/explanation.h"
 
 namespace millrace {
 
 // What `partition` prints: a line for the plan, a line per stage.
 std::string ExplainSummary(const proto::ExecutionPlan& plan);
-// Everything: stages with their nodes, what crosses each boundary, bytes by kind, predictions, the grid.
-std::string ExplainFully(const proto::ExecutionPlan& plan, const DrawOptions& draw);
+// Everything: what limits the step, stages with their nodes, what crosses each boundary and what moving it would cost,
+// bytes by kind, the predicted grid. `explanation` is Explain's, of this plan.
+std::string ExplainFully(const proto::ExecutionPlan& plan, const Explanation& explanation, const DrawOptions& draw);
 // The same figures as one JSON object.
-std::string ExplainJson(const proto::ExecutionPlan& plan);
-
-// "12.3 MB", "987 B"
-std::string BytesText(double bytes);
-// "1.23 s", "45.6 ms", "7.8 us"
-std::string SecondsText(double seconds);
+std::string ExplainJson(const proto::ExecutionPlan& plan, const Explanation& explanation);
 
 }  // namespace millrace
 

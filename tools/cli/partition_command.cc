@@ -37,7 +37,8 @@ class PartitionCommand : public Command {
     if (out_.empty()) return absl::OkStatus();
     MR_RETURN_IF_ERROR(WriteMessage(out_, *plan));
     if (json_) {
-      std::printf("%s\n", ExplainJson(*plan).c_str());
+      MR_ASSIGN_OR_RETURN(const Explanation explanation, Explain(*plan, nullptr));
+      std::printf("%s\n", ExplainJson(*plan, explanation).c_str());
     } else {
       std::printf("%s", ExplainSummary(*plan).c_str());
       std::printf("written to %s; see it with: millrace explain %s\n", out_.c_str(), out_.c_str());

@@ -9,9 +9,9 @@
 #include "runtime/plan/plan.h"
 #include "runtime/plan/simulate.h"
 #include "tools/cli/commands.h"
-#include "tools/cli/explain.h"
 #include "tools/cli/plan_flags.h"
 #include "tools/cli/terminal.h"
+#include "tools/report/units.h"
 
 namespace millrace {
 namespace {

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 
-#include "runtime/job/balance.h"
 #include "runtime/job/job_config.h"
 #include "runtime/job/plan_facts.h"
 #include "runtime/job/sample.h"
@@ -75,22 +74,6 @@ TEST(Parity, RefusesPlansOfDifferentWork) {
   EXPECT_THAT(CheckParity(Plan(1), other, DefaultJobConfig(), Options()).message(), HasSubstr("the model"));
   other = ToyPlan({.stages = 4, .micro_batches = 3});
   EXPECT_THAT(CheckParity(Plan(1), other, DefaultJobConfig(), Options()).message(), HasSubstr("micro-batches"));
-}
-
-TEST(Balance, PutsPredictionAndMeasurementSideBySide) {
-  const proto::ExecutionPlan plan = Plan(2);
-  const auto predicted = Simulate(plan, "train");
-  ASSERT_TRUE(predicted.ok()) << predicted.status();
-  proto::StepTrace measured = predicted->trace;
-  measured.set_predicted(false);
-  const auto balance = MakeBalance(plan, predicted->trace, measured);
-  ASSERT_TRUE(balance.ok()) << balance.status();
-  ASSERT_EQ(balance->ranks.size(), 2u);
-  EXPECT_EQ(balance->ranks[1].stages, (std::vector<int>{2, 3}));
-  EXPECT_EQ(balance->ranks[0].memory.arena, plan.ranks(0).arena_bytes());
-  EXPECT_THAT(BalanceText(*balance), HasSubstr("Memory in MiB"));
-  measured.set_plan_hash("another");
-  EXPECT_EQ(MakeBalance(plan, predicted->trace, measured).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(PlanFacts, OfTheToyPlan) {

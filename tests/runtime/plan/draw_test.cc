@@ -45,7 +45,7 @@ TEST(DrawTimeline, ShowsEveryRankAndTheBubble) {
           std::string(8, ' ') + "0" + std::string(109, ' ') +
           "38 s   busy\n"
           "F0- forward of micro-batch 0   b0= backward of micro-batch 0   w0~ weight gradient of micro-batch 0   "
-          "++ reduce, norm, step, gather   .. idle\n");
+          "++ end of step   .. idle\n");
 }
 
 TEST(DrawTimeline, ColorsAddNothingButEscapes) {
