@@ -9,7 +9,8 @@
 namespace millrace {
 namespace {
 
-// A thread of a present CPU with AVX-512 does 220 to 260 GFLOP/s in the products of a transformer (docs/performance.md).
+// A thread of a present CPU with AVX-512 does 220 to 260 GFLOP/s in the products of a transformer
+// (docs/performance.md).
 constexpr double kMatmulFlopsPerThread = 200e9;
 constexpr double kAttentionFlopsPerThread = 120e9;
 constexpr double kOtherFlopsPerThread = 20e9;
@@ -43,8 +44,8 @@ DeviceRates Refined(DeviceRates rates, const proto::FittedRates& fit, const prot
 
 OpFamily FamilyOf(absl::string_view op) {
   if (op == "Attention" || op == "AttentionGrad") return OpFamily::kAttention;
-  const bool product = op == "MatMul" || op == "Gemm" || op == "FusedMatMul" || op == "MatMulWeightGrad" ||
-                       op == "LinearCrossEntropy";
+  const bool product =
+      op == "MatMul" || op == "Gemm" || op == "FusedMatMul" || op == "MatMulWeightGrad" || op == "LinearCrossEntropy";
   return product ? OpFamily::kMatmul : OpFamily::kOther;
 }
 
@@ -68,14 +69,27 @@ DeviceRates RatesOf(const proto::ClusterDevice& device) {
 }
 
 CostModel::CostModel(const proto::Cluster& cluster, const proto::CostTable& table) {
-  absl::flat_hash_map<std::string, int> groups;
-  for (const proto::ClusterDevice& device : cluster.devices()) ++groups[device.shares()];
+  struct Group {
+    int devices = 0;
+    double threads = 0, cores = 0;
+  };
+  absl::flat_hash_map<std::string, Group> groups;
   for (const proto::ClusterDevice& device : cluster.devices()) {
-    AddDevice(device, table, !device.shares().empty() && groups[device.shares()] > 1);
+    Group& group = groups[device.shares()];
+    ++group.devices;
+    group.threads += ThreadsOf(device);
+    if (group.cores == 0) group.cores = device.shared_cores();
+  }
+  for (const proto::ClusterDevice& device : cluster.devices()) {
+    const Group& group = groups[device.shares()];
+    const bool shares = !device.shares().empty() && group.devices > 1;
+    AddDevice(device, table, shares);
+    crowd_.push_back(shares && group.cores > 0 ? std::max(1.0, group.threads / group.cores) : 1);
   }
   const auto add_link = [this](const auto& link, const std::string& wire) {
     const double latency = link.latency_seconds();
-    links_.push_back({link.from(), link.to(),
+    links_.push_back({link.from(),
+                      link.to(),
                       {std::isfinite(latency) && latency >= 0 ? latency : kLinkLatency,
                        Or(link.bytes_per_second(), kLinkBytesPerSecond), wire}});
   };
@@ -141,9 +155,9 @@ double CostModel::AllGatherSeconds(int ranks, uint64_t bytes) const {
   const proto::CollectiveCost* best = nullptr;
   for (const proto::CollectiveCost& gather : gathers_) {
     if (gather.ranks() != static_cast<uint32_t>(ranks)) continue;
-    const bool closer = best == nullptr || (best->bytes() < bytes ? gather.bytes() > best->bytes()
-                                                                  : gather.bytes() >= bytes &&
-                                                                        gather.bytes() < best->bytes());
+    const bool closer =
+        best == nullptr || (best->bytes() < bytes ? gather.bytes() > best->bytes()
+                                                  : gather.bytes() >= bytes && gather.bytes() < best->bytes());
     if (closer) best = &gather;
   }
   if (best != nullptr) return best->seconds();

@@ -1,9 +1,9 @@
 // Seconds of kernel calls, transfers and plain memory traffic on the devices of a cluster.
 //
 // A call that the cost table knows costs what was measured, alone and, where the device shares cores with another one
-// of the cluster, with the ranks of the group busy. Every other call follows the roofline (Williams, Waterman, Patterson
-// 2009): the longer of arithmetic at the device's rate and memory traffic at its bandwidth, plus a fixed cost per call.
-// The rates are the cluster's where it says them, else what the table's measured calls were fitted with
+// of the cluster, with the ranks of the group busy. Every other call follows the roofline (Williams, Waterman,
+// Patterson 2009): the longer of arithmetic at the device's rate and memory traffic at its bandwidth, plus a fixed cost
+// per call. The rates are the cluster's where it says them, else what the table's measured calls were fitted with
 // (partitioner/cost/fit_rates.h), else the defaults below. Devices whose kind is unknown count as "cpu".
 #ifndef PARTITIONER_COST_COST_MODEL_H_
 #define PARTITIONER_COST_COST_MODEL_H_
@@ -77,6 +77,9 @@ class CostModel {
   double TrafficSeconds(uint64_t bytes, int device) const;
   // Does the device share cores with another one?
   bool Shares(int device) const { return shares_[device]; }
+  // Threads of all devices of its group for each core that they share, at least 1: how much longer work takes when all
+  // of them have some.
+  double Crowd(int device) const { return crowd_[device]; }
   // Of an instruction, beyond its kernels.
   double instruction_seconds() const { return instruction_seconds_; }
 
@@ -95,6 +98,7 @@ class CostModel {
   std::vector<std::string> names_;
   std::vector<DeviceRates> rates_, shared_rates_;  // by device
   std::vector<bool> shares_;
+  std::vector<double> crowd_;
   std::vector<double> thread_ratio_;  // threads of the measurement per thread of the device
   std::vector<NamedLink> links_;
   absl::flat_hash_map<std::string, Measured> measured_;

@@ -59,7 +59,7 @@ struct Rates {
 
   bool ByArithmetic(const Sample& sample) const {
     if (flops[sample.family] <= 0) return false;
-    return bytes <= 0 || sample.flops / flops[sample.family] >= sample.bytes / bytes;
+    return bytes <= 0 || sample.flops / flops[sample.family] > sample.bytes / bytes;
   }
 };
 

@@ -34,15 +34,17 @@ class RankEnd {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
       const BucketTraffic traffic = TrafficOf(bucket);
-      if (bucket.owner() == rank_) norm += SecondsOfEach(bucket, [this](const proto::PlannedParameter& parameter) {
+      if (bucket.owner() == rank_)
+        norm += SecondsOfEach(bucket, [this](const proto::PlannedParameter& parameter) {
           return SquaredSumsOp(parameter, persistent_.norm_block_elements);
         });
       if (traffic.several_uses) {
-        Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + traffic.add_seconds + Traffic(traffic.cleared));
+        const double work = traffic.add_seconds + Traffic(traffic.cleared);
+        Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Crowd() * work);
       }
     }
     const int ranks = static_cast<int>(persistent_.ranks.size());
-    Add(Instruction::NORM, 0, norm + costs_.AllGatherSeconds(ranks, kNormBytes));
+    Add(Instruction::NORM, 0, Crowd() * norm + costs_.AllGatherSeconds(ranks, kNormBytes));
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (bucket.owner() != rank_) continue;
@@ -65,6 +67,8 @@ class RankEnd {
     return bucket.group_size() == 1 ? 0 : costs_.TransferSeconds(bytes, bucket.group(1), bucket.group(0));
   }
 
+  // Of REDUCE and NORM, which the simulator takes for meetings: they occupy no core there.
+  double Crowd() const { return costs_.Crowd(static_cast<int>(rank_)); }
   double Seconds(const OpDesc& desc) const { return costs_.Call(desc, desc.Key(), static_cast<int>(rank_)).shared; }
 
   template <typename OpOf>
