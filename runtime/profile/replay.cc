@@ -66,7 +66,6 @@ absl::StatusOr<std::unique_ptr<Replay>> Replay::Make(const proto::ExecutionPlan&
 absl::Status Replay::Bind() {
   MR_RETURN_IF_ERROR(BindPrograms(plan_, rank_, arena_, &binding_));
   MR_RETURN_IF_ERROR(FillParameters());
-  MR_RETURN_IF_ERROR(FillArrivals());
   AddPacks();  // first, because calls read what they make
   for (const auto& program : binding_.programs) {
     const bool train = program->program->name() == "train";
@@ -88,34 +87,42 @@ absl::Status Replay::FillParameters() {
   return absl::OkStatus();
 }
 
-// Every slot of what LOAD and RECV would fill. Programs share these bytes, so the training program goes last.
-absl::Status Replay::FillArrivals() {
-  const int64_t ids = VocabularyOf(plan_);
-  std::mt19937_64 random(kSeed);
-  for (int p = plan_.programs_size() - 1; p >= 0; --p) {
-    const proto::RankProgram& rank = plan_.programs(p).ranks(rank_);
-    for (uint32_t s : rank.stages()) {
-      for (const proto::Value& value : plan_.programs(p).stages(static_cast<int>(s)).values()) {
-        if (value.pool() < 0 || (value.life() != proto::LOADED && value.life() != proto::RECEIVED)) continue;
-        const std::string bytes = Arrival(TensorSpec::Of(value.type()), ids, &random);
-        for (uint32_t slot = 0; slot < rank.pools(value.pool()).slots(); ++slot) {
-          MR_ASSIGN_OR_RETURN(char* at, arena_.At(AddressOf(rank, value, slot), bytes.size(), value.name()));
-          MR_RETURN_IF_ERROR(arena_.device()->CopyIn(at, bytes.data(), bytes.size()));
-        }
-      }
-    }
+void Replay::AddArrival(const TensorSpec& spec, void* to) {
+  std::unique_ptr<std::string>& bytes = arrivals_[spec.ToString()];
+  if (bytes == nullptr) {
+    std::mt19937_64 random(kSeed + arrivals_.size());
+    bytes = std::make_unique<std::string>(Arrival(spec, VocabularyOf(plan_), &random));
   }
-  return absl::OkStatus();
+  TimedCall arrival;
+  arrival.arrival = bytes.get();
+  arrival.to = to;
+  calls_.push_back(arrival);
 }
 
 void Replay::AddProgram(const BoundProgram& program, uint32_t micro_batches) {
+  const auto receive = [&](const Instruction& source, const Transfer& transfer) {
+    if (source.kind() != Instruction::RECV || source.micro_batch() >= micro_batches) return;
+    const proto::Edge& edge = program.program->edges(static_cast<int>(source.edge()));
+    const proto::StageProgram& stage = program.program->stages(static_cast<int>(edge.to_stage()));
+    AddArrival(TensorSpec::Of(stage.values(static_cast<int>(edge.to_value())).type()), transfer.memory);
+  };
   for (const BoundInstruction& instruction : program.instructions) {
-    if (instruction.run == nullptr || instruction.source->micro_batch() >= micro_batches) continue;
+    const Instruction& source = *instruction.source;
+    for (int t = 0; t < static_cast<int>(instruction.transfers.size()); ++t) {
+      receive(source.kind() == Instruction::GROUP ? source.group(t) : source, instruction.transfers[t]);
+    }
+    if (source.micro_batch() >= micro_batches) continue;
+    for (const BoundLoad& load : instruction.loads) {
+      TensorSpec spec = {load.input->type().dtype(), {1}};
+      spec.dims[0] = static_cast<int64_t>(load.bytes / static_cast<uint64_t>(SizeOf(spec.dtype)));
+      AddArrival(spec, load.memory);
+    }
+    if (instruction.run == nullptr) continue;
     for (const BoundCall& call : instruction.run->calls) {
       TimedCall timed;
       timed.kernel = call.kernel;
       timed.args = call.args;
-      timed.args.key = {kSeed, 0, instruction.source->micro_batch()};
+      timed.args.key = {kSeed, 0, source.micro_batch()};
       timed.index = table_.IndexOf(call.source);
       needs_[timed.index] = call.kernel->needs();
       calls_.push_back(timed);
@@ -206,6 +213,10 @@ absl::Status Replay::AddOptimizer() {
 
 absl::Status Replay::Round(CallTimes* times) {
   for (const TimedCall& call : calls_) {
+    if (call.arrival != nullptr) {
+      MR_RETURN_IF_ERROR(arena_.device()->CopyIn(call.to, call.arrival->data(), call.arrival->size()));
+      continue;
+    }
     const int64_t start = TraceRing::Now();
     absl::Status status = call.packed != nullptr ? call.kernel->Pack(*stream_, call.args, call.packed)
                                                  : call.kernel->Run(*stream_, call.args);

@@ -8,7 +8,9 @@
 #define RUNTIME_PROFILE_REPLAY_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,15 +43,17 @@ class Replay {
   struct TimedCall {
     const Kernel* kernel = nullptr;
     KernelArgs args;
-    void* packed = nullptr;  // where Pack writes; nullptr: Run
-    int index = 0;           // into CallTable::calls()
+    void* packed = nullptr;                // where Pack writes; nullptr: Run
+    int index = 0;                         // into CallTable::calls()
+    const std::string* arrival = nullptr;  // no call: these bytes come to `to`
+    void* to = nullptr;
   };
 
   Replay(const proto::ExecutionPlan& plan, const CallTable& table, int rank, Arena arena,
          std::unique_ptr<Stream> stream);
   absl::Status Bind();
   absl::Status FillParameters();
-  absl::Status FillArrivals();
+  void AddArrival(const TensorSpec& spec, void* to);
   void AddProgram(const BoundProgram& program, uint32_t micro_batches);
   absl::Status AddOptimizer();
   void AddPacks();
@@ -65,6 +69,7 @@ class Replay {
   std::vector<std::vector<void*>> pointers_;  // of the optimizer's calls; never resized once args point into them
   std::vector<TimedCall> calls_;
   std::vector<KernelNeeds> needs_;
+  std::map<std::string, std::unique_ptr<std::string>> arrivals_;  // by type and shape
 };
 
 }  // namespace millrace
