@@ -63,7 +63,8 @@ struct Rates {
   }
 };
 
-// `of_side`: only of the calls on the rate's side by `rates`; else of all.
+// With `rates` of the calls on each rate's side only, weighted by time; else of all, each counted once: most time is spent
+// in calls that are far from memory's roof.
 Rates Take(const std::vector<Sample>& samples, double call_seconds, double fraction, const Rates* rates) {
   std::array<std::vector<Weighted>, kFamilies> flops;
   std::vector<Weighted> bytes;
@@ -72,8 +73,9 @@ Rates Take(const std::vector<Sample>& samples, double call_seconds, double fract
     if (work <= 0.25 * sample.seconds) continue;  // mostly the call itself: says nothing about a rate
     const bool arithmetic = rates == nullptr || rates->ByArithmetic(sample);
     const bool memory = rates == nullptr || !arithmetic;
-    if (arithmetic && sample.flops > 0) flops[sample.family].push_back({sample.flops / work, sample.seconds});
-    if (memory && sample.bytes > 0) bytes.push_back({sample.bytes / work, sample.seconds});
+    const double weight = rates == nullptr ? 1 : sample.seconds;
+    if (arithmetic && sample.flops > 0) flops[sample.family].push_back({sample.flops / work, weight});
+    if (memory && sample.bytes > 0) bytes.push_back({sample.bytes / work, weight});
   }
   Rates out;
   for (int f = 0; f < kFamilies; ++f) out.flops[f] = Quantile(std::move(flops[f]), fraction);

@@ -12,8 +12,8 @@ namespace millrace {
 // under 16 KiB and compute under 16 kFLOP; 1 us when there is none. Each call is on one side of the roof: by the present
 // rates arithmetic or memory takes it longer. A rate is then the median, weighted by time, of what the calls on its side
 // reached, which a few disturbed measurements do not move; sides and rates take turns until they stay (as in Lloyd's
-// algorithm, 1982), at most 20 times. Rates begin at their calls' 90th percentiles, because on a true roofline no call
-// is above. A family without a call on its side keeps 0: nothing is known of it. Entries without flops and bytes are
+// algorithm, 1982), at most 20 times. Rates begin at the 90th percentile of all calls, each counted once, because on a
+// true roofline no call is above. A family without a call on its side keeps 0: nothing is known of it. Entries without flops and bytes are
 // left out.
 void FitRates(proto::CostTable* table);
 
