@@ -18,8 +18,10 @@ std::vector<std::string> Backends() {
 absl::StatusOr<std::unique_ptr<Device>> OpenDevice(absl::string_view kind, const DeviceOptions& options) {
   if (kind == "cpu") return OpenCpu(options);
   if (kind == "reference") return OpenReference(options);
-  return absl::NotFoundError(absl::StrCat("there is no device kind '", kind,
-                                          "' in this program; it has: ", absl::StrJoin(Backends(), ", ")));
+  return absl::NotFoundError(
+      absl::StrCat("there is no device kind '", kind, "' in this program; it has: ", absl::StrJoin(Backends(), ", ")));
 }
+
+std::string LibraryVersions(absl::string_view kind) { return kind == "cpu" ? CpuLibraryVersions() : ""; }
 
 }  // namespace millrace

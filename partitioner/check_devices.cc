@@ -54,6 +54,10 @@ absl::Status CheckCluster(const proto::Cluster& cluster) {
     if (device.threads() > kMostThreads) {
       return Bad(where, absl::StrCat("threads is ", device.threads(), "; at most ", kMostThreads, " are possible"));
     }
+    if (device.shared_cores() > kMostThreads) {
+      return Bad(where,
+                 absl::StrCat("shared_cores is ", device.shared_cores(), "; at most ", kMostThreads, " are possible"));
+    }
     MR_RETURN_IF_ERROR(CheckFigures(
         where, {{"flops_per_second", device.flops_per_second()}, {"bytes_per_second", device.bytes_per_second()}}));
   }
@@ -70,6 +74,22 @@ absl::Status CheckCluster(const proto::Cluster& cluster) {
 
 absl::Status CheckCostTable(const proto::CostTable& costs) {
   MR_RETURN_IF_ERROR(CheckFigures("cost table", {{"instruction_seconds", costs.instruction_seconds()}}));
+  if (costs.threads() > kMostThreads) {
+    return Bad("cost table", absl::StrCat("threads is ", costs.threads(), "; at most ", kMostThreads, " are possible"));
+  }
+  for (const auto& [name, fit] : {std::pair("alone", &costs.alone()), std::pair("shared", &costs.shared())}) {
+    MR_RETURN_IF_ERROR(CheckFigures(absl::StrCat("fitted rates, ", name),
+                                    {{"matmul_flops_per_second", fit->matmul_flops_per_second()},
+                                     {"attention_flops_per_second", fit->attention_flops_per_second()},
+                                     {"other_flops_per_second", fit->other_flops_per_second()},
+                                     {"bytes_per_second", fit->bytes_per_second()},
+                                     {"call_seconds", fit->call_seconds()}}));
+  }
+  for (const proto::CollectiveCost& collective : costs.collectives()) {
+    MR_RETURN_IF_ERROR(
+        CheckFigures(absl::StrCat("collective ", Shown(collective.kind())),
+                     {{"seconds", collective.seconds()}, {"seconds_spread", collective.seconds_spread()}}));
+  }
   absl::flat_hash_set<absl::string_view> keys;
   for (int k = 0; k < costs.kernels_size(); ++k) {
     const proto::KernelCost& kernel = costs.kernels(k);

@@ -22,7 +22,9 @@ proto::Cluster LocalCluster(absl::string_view kind, int count) {
     device->set_name(absl::StrCat(kind, ":", i));
     device->set_kind(std::string(kind));
     device->set_threads(static_cast<uint32_t>(std::max<int64_t>(1, cores / count)));
-    if (count > cores) device->set_shares("cores");
+    if (count < 2) continue;
+    device->set_shares("cores");
+    device->set_shared_cores(static_cast<uint32_t>(cores));
   }
   return cluster;
 }

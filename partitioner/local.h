@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-// `count` devices "<kind>:0" ... with an even share of this machine's cores each, at least one; where there are fewer
-// cores than devices they are marked as sharing them.
+// `count` devices "<kind>:0" ... with an even share of this machine's cores each, at least one thread, that share these
+// cores and what hangs on them: caches and memory.
 proto::Cluster LocalCluster(absl::string_view kind, int count);
 
 // Asks the kernels of a linked backend. One device is opened and kept for as long as any copy of the function lives.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -41,6 +42,12 @@ absl::Status CheckDevicesUsed(const PartitionOptions& options) {
       return absl::InvalidArgumentError(absl::StrCat("the cluster has devices of kinds '", devices[0].kind(), "' and '",
                                                      devices[d].kind(), "'; a pipeline runs on devices of one kind"));
     }
+  }
+  if (!options.costs.device_kind().empty() && options.costs.device_kind() != devices[0].kind()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the costs are of device kind '", absl::CHexEscape(options.costs.device_kind().substr(0, 96)),
+                     "' and the devices of kind '", devices[0].kind(),
+                     "'; measure them there with millrace profile, or leave the costs out"));
   }
   return absl::OkStatus();
 }

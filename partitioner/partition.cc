@@ -22,6 +22,7 @@
 #include "partitioner/rewrite/rewrite.h"
 #include "partitioner/schedule/forward_only.h"
 #include "proto/status_macros.h"
+#include "proto/text_proto.h"
 #include "runtime/plan/plan.h"
 
 namespace millrace {
@@ -43,10 +44,17 @@ absl::Status CheckTotalSize(const Graph& graph, int64_t micro_batches) {
                       bytes, graph.micro_batch_size, micro_batches));
 }
 
+// The devices that get ranks: only these can be busy together.
+proto::Cluster Placed(const PartitionOptions& options) {
+  proto::Cluster cluster = options.cluster;
+  cluster.mutable_devices()->DeleteSubrange(options.pp, cluster.devices_size() - options.pp);
+  return cluster;
+}
+
 class Partitioner {
  public:
   Partitioner(const proto::Model& model, const PartitionOptions& options, const KernelNeedsFn& needs)
-      : model_(model), options_(options), ask_(needs), costs_(options.cluster, options.costs) {}
+      : model_(model), options_(options), ask_(needs), costs_(Placed(options), options.costs) {}
 
   absl::StatusOr<proto::ExecutionPlan> Run() {
     MR_ASSIGN_OR_RETURN(const Graph checked, BuildGraph(model_, options_.micro_batch));
@@ -187,6 +195,11 @@ class Partitioner {
     plan.set_peak_flops_per_second(options_.cluster.devices(0).flops_per_second());
     plan.set_created_by("millrace 0.1.0");
     plan.set_norm_block_elements(kNormBlockElements);
+    if (options_.costs.kernels_size() > 0) {
+      plan.mutable_costs()->set_measured(options_.costs.measured());
+      plan.mutable_costs()->set_device_name(options_.costs.device_name());
+      plan.mutable_costs()->set_hash(Sha256Hex(CanonicalBytes(options_.costs)));
+    }
     MR_RETURN_IF_ERROR(Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan));
     for (proto::Program& program : *plan.mutable_programs()) {
       program.set_schedule(program.name() != "train"              ? "forward"

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "dnnl.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/families.h"
 #include "kernels/op_rules.h"
@@ -163,6 +164,11 @@ absl::StatusOr<std::unique_ptr<Device>> OpenCpu(const DeviceOptions& options) {
         absl::StrCat("a cpu device was asked for ", options.threads, " threads; it takes 1 to ", kMostThreads));
   }
   return std::make_unique<CpuDevice>(options.threads);
+}
+
+std::string CpuLibraryVersions() {
+  const dnnl_version_t* version = dnnl_version();
+  return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch);
 }
 
 }  // namespace millrace

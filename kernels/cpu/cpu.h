@@ -3,6 +3,7 @@
 #define KERNELS_CPU_CPU_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "kernels/device.h"
@@ -13,6 +14,9 @@ namespace millrace {
 bool CpuIsLinked();
 // UNAVAILABLE when not linked.
 absl::StatusOr<std::unique_ptr<Device>> OpenCpu(const DeviceOptions& options);
+
+// Of the libraries behind the kernels; empty when not linked.
+std::string CpuLibraryVersions();
 
 }  // namespace millrace
 

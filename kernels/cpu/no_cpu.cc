@@ -11,4 +11,6 @@ absl::StatusOr<std::unique_ptr<Device>> OpenCpu(const DeviceOptions&) {
       "'reference'");
 }
 
+std::string CpuLibraryVersions() { return ""; }
+
 }  // namespace millrace

@@ -20,12 +20,19 @@ std::vector<NodeCost> CostsOf(const Graph& graph, const CostModel& model, int de
   for (size_t n = 0; n < costs.size(); ++n) {
     NodeCost& cost = costs[n];
     cost.seconds.assign(devices, 0);
+    cost.seconds_shared.assign(devices, 0);
     if (IsView(graph, graph.nodes[n])) continue;
     const OpDesc desc = graph.Desc(graph.nodes[n]);
     cost.key = desc.Key();
     cost.flops = Flops(desc);
     cost.bytes = Bytes(desc);
-    for (int d = 0; d < devices; ++d) cost.seconds[d] = model.CallSeconds(desc, cost.key, d);
+    cost.measured = devices > 0;
+    for (int d = 0; d < devices; ++d) {
+      const CallCost call = model.Call(desc, cost.key, d);
+      cost.seconds[d] = call.alone;
+      cost.seconds_shared[d] = call.shared;
+      cost.measured = cost.measured && call.measured;
+    }
   }
   return costs;
 }

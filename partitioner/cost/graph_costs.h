@@ -17,7 +17,9 @@ struct NodeCost {
   std::string key;  // OpDesc::Key(); empty for views
   double flops = 0;
   double bytes = 0;
-  std::vector<double> seconds;  // by device
+  std::vector<double> seconds;         // by device, alone
+  std::vector<double> seconds_shared;  // by device, with the ranks that share its cores busy
+  bool measured = false;               // on every device
 };
 
 // Parallel to graph.nodes.

@@ -51,7 +51,7 @@ class FlowMaker {
         PhaseRun& run = flow_.runs.emplace_back();
         run.stage = s;
         run.phase = phase;
-        run.seconds = instruction_seconds_;
+        run.seconds = run.seconds_shared = instruction_seconds_;
       }
     }
     for (int n = 0; n < static_cast<int>(graph_.nodes.size()); ++n) {
@@ -60,6 +60,7 @@ class FlowMaker {
       for (int r : RunsOf({stage, graph_.nodes[n].phase})) {
         flow_.runs[r].nodes.push_back(n);
         flow_.runs[r].seconds += source_.costs[n].seconds[flow_.RankOf(stage)];
+        flow_.runs[r].seconds_shared += source_.costs[n].seconds_shared[flow_.RankOf(stage)];
       }
     }
   }

@@ -21,6 +21,7 @@ struct PhaseRun {
   std::vector<int> reads, writes;  // residents, each once
   std::vector<int> transfers;      // that start when this run ends
   double seconds = 0;
+  double seconds_shared = 0;  // with the ranks that share the cores of its rank busy
 };
 
 // A tensor (a root value of the graph) on one rank, that outlives the RUN that writes it or comes from elsewhere. One

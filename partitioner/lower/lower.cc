@@ -1,6 +1,9 @@
 #include "partitioner/lower/lower.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,11 +25,52 @@ absl::Status CheckMemory(const proto::Rank& rank, uint64_t persistent, uint64_t 
       " for activations in flight and scratch; use more stages (pp), smaller micro-batches or another schedule"));
 }
 
+// One for each pair of ranks between which any program sends.
+void AddLinks(const CostModel& costs, proto::ExecutionPlan* plan) {
+  std::set<std::pair<int, int>> pairs;
+  for (const proto::Program& program : plan->programs()) {
+    std::vector<int> rank_of_stage(program.stages_size(), 0);
+    for (const proto::RankProgram& rank : program.ranks()) {
+      for (uint32_t stage : rank.stages()) rank_of_stage[stage] = static_cast<int>(rank.rank());
+    }
+    for (const proto::Edge& edge : program.edges()) {
+      const int from = rank_of_stage[edge.from_stage()], to = rank_of_stage[edge.to_stage()];
+      if (from != to) pairs.emplace(from, to);
+    }
+  }
+  for (const auto& [from, to] : pairs) {
+    const LinkRate rate = costs.LinkBetween(from, to);
+    proto::PlannedLink& link = *plan->add_links();
+    link.set_from_rank(static_cast<uint32_t>(from));
+    link.set_to_rank(static_cast<uint32_t>(to));
+    link.set_latency_seconds(rate.latency);
+    link.set_bytes_per_second(rate.bytes);
+    link.set_wire(rate.wire);
+  }
+}
+
+// How many distinct calls of the programs were measured; the rest of plan.costs is the caller's.
+void AddCostSource(const std::vector<ProgramSource>& programs, const CostModel& costs, proto::ExecutionPlan* plan) {
+  std::map<std::string, bool> calls;
+  for (const ProgramSource& source : programs) {
+    for (const NodeCost& cost : source.costs) {
+      if (!cost.key.empty()) calls.emplace(cost.key, cost.measured);
+    }
+  }
+  uint32_t measured = 0;
+  for (const auto& [key, is_measured] : calls) measured += is_measured ? 1 : 0;
+  proto::CostSource& source = *plan->mutable_costs();
+  source.set_calls_measured(measured);
+  source.set_calls_modelled(static_cast<uint32_t>(calls.size()) - measured);
+  source.set_instruction_seconds(costs.instruction_seconds());
+}
+
 }  // namespace
 
 absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Cluster& cluster, const CostModel& costs,
                    const std::string& optimizer, proto::ExecutionPlan* plan) {
-  const Persistent persistent = PlanPersistent(programs, optimizer);
+  Persistent persistent = PlanPersistent(programs, optimizer);
+  persistent.norm_block_elements = plan->norm_block_elements();
   const size_t ranks = persistent.ranks.size();
   for (const proto::PlannedParameter& parameter : persistent.parameters) *plan->add_parameters() = parameter;
   for (const proto::Bucket& bucket : persistent.buckets) *plan->add_buckets() = bucket;
@@ -43,6 +87,11 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     rank.set_pipeline(static_cast<uint32_t>(r));
     rank.set_device(device.name());
     rank.set_memory_limit(device.memory_bytes());
+    rank.set_threads(std::max<uint32_t>(1, device.threads()));
+    if (costs.Shares(static_cast<int>(r))) {
+      rank.set_shares(device.shares());
+      rank.set_shared_cores(device.shared_cores());
+    }
     rank.set_arena_bytes(persistent.ranks[r].bytes + transient[r]);
     for (const proto::Region& region : persistent.ranks[r].regions) *rank.add_regions() = region;
     proto::Region& region = *rank.add_regions();
@@ -52,6 +101,8 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     region.set_bytes(transient[r]);
     MR_RETURN_IF_ERROR(CheckMemory(rank, persistent.ranks[r].bytes, transient[r]));
   }
+  AddLinks(costs, plan);
+  AddCostSource(programs, costs, plan);
   for (proto::Program& program : *plan->mutable_programs()) {
     MR_ASSIGN_OR_RETURN(const Simulation simulation, Simulate(*plan, program.name()));
     program.set_predicted_seconds(simulation.seconds);

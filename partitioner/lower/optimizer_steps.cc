@@ -3,38 +3,25 @@
 #include <algorithm>
 
 #include "kernels/op_desc.h"
+#include "runtime/plan/op_descs.h"
 
 namespace millrace {
 namespace {
 
 using proto::Instruction;
 
-// What the steps of a bucket move.
+// What a rank tells every other in NORM: about so many bytes.
+constexpr uint64_t kNormBytes = 512;
+
+// What the steps of a bucket move, and what the kernels of its owner take with the ranks that share its cores busy:
+// every rank is at the end of its list at about the same time.
 struct BucketTraffic {
   bool several_uses = false;
   uint64_t weights = 0;   // bytes
   uint64_t arriving = 0;  // of accumulators on other ranks than the owner
-  uint64_t extra = 0;     // of accumulators beyond the first
-  uint64_t states = 0;
+  uint64_t cleared = 0;   // of accumulators beyond the first
+  double add_seconds = 0;
 };
-
-BucketTraffic TrafficOf(const Persistent& persistent, const proto::Bucket& bucket) {
-  BucketTraffic traffic;
-  for (int i = 0; i < bucket.parameters_size(); ++i) {
-    const proto::PlannedParameter& parameter = persistent.parameters[bucket.parameters(i)];
-    const uint64_t bytes = TensorSpec::Of(parameter.type()).bytes();
-    traffic.weights += bytes;
-    traffic.states += bytes * bucket.states(i).offsets_size();
-    int uses = 0;
-    for (const proto::ParameterPlace& place : parameter.places()) {
-      uses += place.gradients_size();
-      if (place.rank() != bucket.owner()) traffic.arriving += bytes * place.gradients_size();
-    }
-    traffic.several_uses = traffic.several_uses || uses > 1;
-    traffic.extra += bytes * (uses - 1);
-  }
-  return traffic;
-}
 
 class RankEnd {
  public:
@@ -42,30 +29,34 @@ class RankEnd {
       : persistent_(persistent), costs_(costs), rank_(rank), out_(out) {}
 
   void Emit(const proto::Program& program) {
-    uint64_t owned = 0;
+    double norm = 0;
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
-      const BucketTraffic traffic = TrafficOf(persistent_, bucket);
-      if (bucket.owner() == rank_) owned += traffic.weights;
+      const BucketTraffic traffic = TrafficOf(bucket);
+      if (bucket.owner() == rank_)
+        norm += SecondsOfEach(bucket, [this](const proto::PlannedParameter& parameter) {
+          return SquaredSumsOp(parameter, persistent_.norm_block_elements);
+        });
       if (traffic.several_uses) {
-        Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Traffic(3 * traffic.extra));
+        const double work = traffic.add_seconds + Traffic(traffic.cleared);
+        Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Crowd() * work);
       }
     }
-    double latency = 0;
-    for (size_t r = 1; r < persistent_.ranks.size(); ++r) latency = std::max(latency, costs_.TransferSeconds(0, 0, r));
-    Add(Instruction::NORM, 0, Traffic(owned) + 2 * latency);
+    const int ranks = static_cast<int>(persistent_.ranks.size());
+    Add(Instruction::NORM, 0, Crowd() * norm + costs_.AllGatherSeconds(ranks, kNormBytes));
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (bucket.owner() != rank_) continue;
-      const BucketTraffic traffic = TrafficOf(persistent_, bucket);
-      Add(Instruction::STEP, b, Traffic(4 * traffic.weights + 2 * traffic.states));
+      Add(Instruction::STEP, b, SecondsOfEach(bucket, [this](const proto::PlannedParameter& parameter) {
+            return OptimizerOp(parameter, persistent_.optimizer);
+          }));
     }
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (bucket.group_size() == 1) continue;
       if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
-      Add(Instruction::GATHER, b, Transfer(bucket, TrafficOf(persistent_, bucket).weights));
+      Add(Instruction::GATHER, b, Transfer(bucket, TrafficOf(bucket).weights));
     }
     for (uint32_t s : out_->stages()) Prepare(program.stages(s));
   }
@@ -74,6 +65,36 @@ class RankEnd {
   double Traffic(uint64_t bytes) const { return costs_.TrafficSeconds(bytes, rank_); }
   double Transfer(const proto::Bucket& bucket, uint64_t bytes) const {
     return bucket.group_size() == 1 ? 0 : costs_.TransferSeconds(bytes, bucket.group(1), bucket.group(0));
+  }
+
+  // Of REDUCE and NORM, which the simulator takes for meetings: they occupy no core there.
+  double Crowd() const { return costs_.Crowd(static_cast<int>(rank_)); }
+  double Seconds(const OpDesc& desc) const { return costs_.Call(desc, desc.Key(), static_cast<int>(rank_)).shared; }
+
+  template <typename OpOf>
+  double SecondsOfEach(const proto::Bucket& bucket, OpOf op_of) const {
+    double seconds = 0;
+    for (uint32_t p : bucket.parameters()) seconds += Seconds(op_of(persistent_.parameters[p]));
+    return seconds;
+  }
+
+  BucketTraffic TrafficOf(const proto::Bucket& bucket) const {
+    BucketTraffic traffic;
+    for (uint32_t p : bucket.parameters()) {
+      const proto::PlannedParameter& parameter = persistent_.parameters[p];
+      const uint64_t bytes = static_cast<uint64_t>(GradientSpec(parameter).bytes());
+      traffic.weights += TensorSpec::Of(parameter.type()).bytes();
+      int uses = 0;
+      for (const proto::ParameterPlace& place : parameter.places()) {
+        uses += place.gradients_size();
+        if (place.rank() != bucket.owner()) traffic.arriving += bytes * place.gradients_size();
+      }
+      if (uses < 2) continue;
+      traffic.several_uses = true;
+      traffic.cleared += bytes * (uses - 1);
+      if (bucket.owner() == rank_) traffic.add_seconds += (uses - 1) * Seconds(AccumulateOp(parameter));
+    }
+    return traffic;
   }
 
   void Add(Instruction::Kind kind, size_t bucket, double seconds) {
@@ -85,16 +106,18 @@ class RankEnd {
 
   void Prepare(const proto::StageProgram& stage) {
     if (stage.prepare().empty()) return;
-    uint64_t bytes = 0;
+    double seconds = 0;
     for (const proto::CallRef& ref : stage.prepare()) {
       for (const proto::PhaseProgram& phase : stage.phases()) {
-        if (phase.phase() == ref.phase()) bytes += phase.calls(static_cast<int>(ref.call())).packed_bytes();
+        if (phase.phase() != ref.phase()) continue;
+        const proto::KernelCall& call = phase.calls(static_cast<int>(ref.call()));
+        seconds += costs_.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), static_cast<int>(rank_)).shared;
       }
     }
     Instruction& out = *out_->add_instructions();
     out.set_kind(Instruction::PREPARE);
     out.set_stage(stage.stage());
-    out.set_seconds(costs_.instruction_seconds() + Traffic(2 * bytes));
+    out.set_seconds(costs_.instruction_seconds() + seconds);
   }
 
   const Persistent& persistent_;

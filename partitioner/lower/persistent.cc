@@ -244,7 +244,9 @@ std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNee
 }
 
 Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer) {
-  return Planner(programs, optimizer).Plan();
+  Persistent persistent = Planner(programs, optimizer).Plan();
+  persistent.optimizer = optimizer;
+  return persistent;
 }
 
 }  // namespace millrace

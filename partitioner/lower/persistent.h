@@ -29,6 +29,8 @@ struct Persistent {
   std::vector<RankMemory> ranks;
   std::vector<proto::PlannedParameter> parameters;
   std::vector<proto::Bucket> buckets;
+  std::string optimizer;
+  uint64_t norm_block_elements = 0;  // for the caller to set
 };
 
 // The first program is the training one. A parameter stands on every rank that any program reads it on (on rank 0 when

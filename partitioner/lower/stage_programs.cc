@@ -46,6 +46,7 @@ class StageEmitter {
     proto::PhaseProgram& phase = *out_->add_phases();
     phase.set_phase(run.phase);
     phase.set_seconds(run.seconds);
+    if (run.seconds_shared != run.seconds) phase.set_seconds_shared(run.seconds_shared);
     for (int p : layout_.pools->of_run[run_index]) phase.add_pools(layout_.pools->pools[p].index);
     for (size_t c = 0; c < run.nodes.size(); ++c) {
       const int n = run.nodes[c];
@@ -56,7 +57,9 @@ class StageEmitter {
       for (int v : node.inputs) call.add_inputs(ValueOf(v, run_index));
       for (int v : node.outputs) call.add_outputs(ValueOf(v, run_index));
       node.attributes.CopyTo(call.mutable_attributes());
-      call.set_seconds(source_.costs[n].seconds[rank_]);
+      const NodeCost& cost = source_.costs[n];
+      call.set_seconds(cost.seconds[rank_]);
+      if (cost.seconds_shared[rank_] != cost.seconds[rank_]) call.set_seconds_shared(cost.seconds_shared[rank_]);
       call.set_flops(source_.costs[n].flops);
       const KernelNeeds& needs = source_.needs[n];
       if (needs.scratch_bytes > 0) {

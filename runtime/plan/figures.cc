@@ -80,6 +80,43 @@ SimulatedRank FiguresOfRank(const proto::RankProgram& list, const std::vector<co
   return figures;
 }
 
+// What a rank works on instructions that are no RUN and no transfer.
+StepParts PartsOfRank(const proto::RankProgram& list, const std::vector<const proto::Span*>& spans) {
+  StepParts parts;
+  for (int i = 0; i < list.instructions_size(); ++i) {
+    if (spans[i] == nullptr) continue;
+    const double seconds = std::max(0.0, spans[i]->end_seconds() - WorkBegins(*spans[i]));
+    const Instruction::Kind kind = list.instructions(i).kind();
+    if (kind == Instruction::LOAD) parts.load += seconds;
+    if (kind == Instruction::REDUCE) parts.reduce += seconds;
+    if (kind == Instruction::NORM) parts.norm += seconds;
+    if (kind == Instruction::STEP) parts.step += seconds;
+    if (kind == Instruction::GATHER) parts.gather += seconds;
+    if (kind == Instruction::PREPARE) parts.prepare += seconds;
+  }
+  return parts;
+}
+
+void RaiseTo(const StepParts& other, StepParts* most) {
+  for (double StepParts::*part : {&StepParts::load, &StepParts::reduce, &StepParts::norm, &StepParts::step,
+                                  &StepParts::gather, &StepParts::prepare}) {
+    most->*part = std::max(most->*part, other.*part);
+  }
+}
+
+// From the start of the first RUN of any rank to the end of the last.
+double PipelineSeconds(const proto::Program& program, const std::vector<std::vector<const proto::Span*>>& spans) {
+  double first = std::numeric_limits<double>::infinity(), last = 0;
+  for (int rank = 0; rank < program.ranks_size(); ++rank) {
+    for (int i = 0; i < program.ranks(rank).instructions_size(); ++i) {
+      if (spans[rank][i] == nullptr || program.ranks(rank).instructions(i).kind() != Instruction::RUN) continue;
+      first = std::min(first, WorkBegins(*spans[rank][i]));
+      last = std::max(last, spans[rank][i]->end_seconds());
+    }
+  }
+  return std::max(0.0, last - first);
+}
+
 // A micro-batch is in flight on a stage from the start of its F to the end of its B or BW, or of its F where the
 // program has no backward phase.
 std::vector<int> PeakInFlight(const proto::Program& program,
@@ -132,12 +169,14 @@ absl::StatusOr<Simulation> FiguresOf(const proto::Program& program, proto::StepT
   double busy = 0, busiest = 0, longest = 0;
   for (int rank = 0; rank < program.ranks_size(); ++rank) {
     result.ranks.push_back(FiguresOfRank(program.ranks(rank), spans[rank], result.seconds));
+    RaiseTo(PartsOfRank(program.ranks(rank), spans[rank]), &result.parts);
     busy += result.ranks.back().busy_seconds;
     busiest = std::max(busiest, result.ranks.back().busy_seconds);
     longest = std::max(longest, result.ranks.back().span_seconds);
   }
   if (longest > 0) result.bubble_rate = 1 - busy / program.ranks_size() / longest;
   if (busiest > 0) result.bubble_over_ideal = (longest - busiest) / busiest;
+  result.pipeline_seconds = PipelineSeconds(program, spans);
   result.peak_in_flight = PeakInFlight(program, spans);
   result.trace = std::move(trace);
   return result;

@@ -1,27 +1,31 @@
 #include "runtime/plan/play.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
+#include <queue>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/fluid.h"
 
 namespace millrace {
 namespace {
 
 constexpr int kStuckShown = 16;
 
-// Every instruction starts when the last of what it waits for has ended, so times follow from one walk in order of
-// dependence; no queue of events is needed.
+// Events in order of time; of one time, in the order in which they were made.
 class Player {
  public:
   Player(const proto::Program& program, const Wiring& wiring, const Durations& durations)
-      : program_(program), wiring_(wiring), durations_(durations), meetings_(wiring.meetings.size()) {
-    for (size_t m = 0; m < meetings_.size(); ++m)
-      meetings_[m].missing = static_cast<int>(wiring.meetings[m].parties.size());
+      : program_(program), wiring_(wiring), durations_(durations), missing_(wiring.meetings.size()) {
+    for (size_t m = 0; m < missing_.size(); ++m) missing_[m] = static_cast<int>(wiring.meetings[m].parties.size());
     ranks_.resize(program.ranks_size());
     for (int rank = 0; rank < program.ranks_size(); ++rank) Prepare(rank);
+    for (const CoreGroup& group : durations.groups) fluids_.emplace_back(group.cores, group.most_busy);
+    for (int wire = 0; wire < durations.wires; ++wire) fluids_.emplace_back(1, 1);
+    version_.assign(fluids_.size(), 0);
   }
 
   absl::StatusOr<std::vector<std::vector<PlayedSpan>>> Play() {
@@ -30,10 +34,14 @@ class Player {
         if (ranks_[rank].waits[i] == 0) ready_.push_back({rank, i});
       }
     }
-    while (!ready_.empty()) {
-      const auto [rank, i] = ready_.back();
-      ready_.pop_back();
-      Post(rank, i);
+    PostReady();
+    while (!events_.empty()) {
+      const Event event = events_.top();
+      events_.pop();
+      if (event.kind == Event::kFluid && event.version != version_[event.id]) continue;
+      now_ = event.at;
+      Happen(event);
+      PostReady();
     }
     for (const Rank& rank : ranks_) {
       if (rank.done < static_cast<int>(rank.spans.size())) return Deadlock();
@@ -45,16 +53,22 @@ class Player {
 
  private:
   struct Rank {
-    std::vector<PlayedSpan> spans;  // begin: the latest end of what was waited for, until the work begins
-    std::vector<int> waits;         // earlier instructions and, once posted, meetings still open
-    std::vector<bool> ended;
+    std::vector<PlayedSpan> spans;
+    std::vector<int> waits;  // earlier instructions and, once posted, meetings still open
+    std::vector<bool> begun, ended;
     std::vector<int> first_follower, followers;  // who waits for instruction i
     std::vector<bool> next_on_channel;           // by follower entry: waits for its turn, not by `after`
     int done = 0;
   };
-  struct Meeting {
-    int missing = 0;
-    double begin = 0;
+  struct Event {
+    enum Kind { kEnd, kMet, kOnWire, kFluid };
+    double at = 0;
+    uint64_t order = 0;
+    Kind kind = kEnd;
+    int id = 0;         // kEnd: rank; kMet, kOnWire: meeting; kFluid: index into fluids_
+    int instruction = 0;
+    uint64_t version = 0;
+    friend bool operator<(const Event& a, const Event& b) { return std::tie(a.at, a.order) > std::tie(b.at, b.order); }
   };
 
   void Prepare(int rank) {
@@ -63,6 +77,7 @@ class Player {
     const int n = instructions.size();
     mine.spans.resize(n);
     mine.waits.assign(n, 0);
+    mine.begun.assign(n, false);
     mine.ended.assign(n, false);
     mine.first_follower.assign(n + 1, 0);
     std::vector<std::pair<int, std::pair<int, bool>>> pairs;  // who is waited for; by whom, and is it a turn
@@ -83,46 +98,107 @@ class Player {
     for (int i = 0; i < n; ++i) mine.first_follower[i + 1] += mine.first_follower[i];
   }
 
-  // All that instruction i waits for on its own rank has ended.
-  void Post(int rank, int i) {
-    PlayedSpan& span = ranks_[rank].spans[i];
-    const absl::Span<const int> meetings = wiring_.MeetingsOf(rank, i);
-    if (meetings.empty()) {
-      span.end = span.begin + durations_.instructions[rank][i];
-      End(rank, i);
-      return;
-    }
-    ranks_[rank].waits[i] = static_cast<int>(meetings.size());
-    const double posted = span.begin;  // the span's begin moves on when a meeting of a GROUP takes place
-    for (int m : meetings) {
-      meetings_[m].begin = std::max(meetings_[m].begin, posted);
-      if (--meetings_[m].missing == 0) Meet(m);
+  void Schedule(double at, Event::Kind kind, int id, int instruction = 0, uint64_t version = 0) {
+    events_.push({at, ++order_, kind, id, instruction, version});
+  }
+
+  void Happen(const Event& event) {
+    switch (event.kind) {
+      case Event::kEnd:
+        return End(event.id, event.instruction);
+      case Event::kMet:
+        return Met(event.id);
+      case Event::kOnWire:
+        return Join(FluidOfWire(event.id), {.id = event.id, .alone = Transmission(event.id),
+                                            .shared = Transmission(event.id)});
+      case Event::kFluid:
+        return EndJobs(event.id);
     }
   }
 
+  void PostReady() {
+    while (!ready_.empty()) {
+      const auto [rank, i] = ready_.back();
+      ready_.pop_back();
+      Post(rank, i);
+    }
+  }
+
+  // All that instruction i waits for on its own rank has ended.
+  void Post(int rank, int i) {
+    Rank& mine = ranks_[rank];
+    const absl::Span<const int> meetings = wiring_.MeetingsOf(rank, i);
+    mine.spans[i].begin = now_;
+    if (meetings.empty()) return Work(rank, i);
+    mine.waits[i] = static_cast<int>(meetings.size());
+    for (int m : meetings) {
+      if (--missing_[m] == 0) Meet(m);
+    }
+  }
+
+  void Work(int rank, int i) {
+    const double seconds = durations_.instructions[rank][i];
+    const int group = durations_.group_of_rank.empty() ? -1 : durations_.group_of_rank[rank];
+    if (seconds <= 0) return End(rank, i);
+    if (group < 0) return Schedule(now_ + seconds, Event::kEnd, rank, i);
+    const double shared = durations_.shared.empty() ? seconds : durations_.shared[rank][i];
+    jobs_.push_back({rank, i});
+    Join(group, {.id = static_cast<int>(jobs_.size()) - 1,
+                 .threads = durations_.threads[rank],
+                 .alone = seconds,
+                 .shared = shared > 0 ? shared : seconds});
+  }
+
   void Meet(int m) {
-    const double end = meetings_[m].begin + durations_.meetings[m];
     for (const Party& party : wiring_.meetings[m].parties) {
-      PlayedSpan& span = ranks_[party.rank].spans[party.instruction];
-      // Of a GROUP the work begins with the first meeting that does.
-      span.begin = span.end == 0 && !Begun(party) ? meetings_[m].begin : std::min(span.begin, meetings_[m].begin);
-      span.end = std::max(span.end, end);
-      ranks_[party.rank].ended[party.instruction] = true;
+      Rank& rank = ranks_[party.rank];
+      if (!rank.begun[party.instruction]) rank.spans[party.instruction].begin = now_;  // a GROUP's with its first
+      rank.begun[party.instruction] = true;
+    }
+    const double seconds = durations_.meetings[m];
+    if (seconds <= 0) return Met(m);
+    if (durations_.wire_of_meeting.empty() || durations_.wire_of_meeting[m] < 0 || Transmission(m) <= 0) {
+      return Schedule(now_ + seconds, Event::kMet, m);
+    }
+    Schedule(now_ + durations_.latencies[m], Event::kOnWire, m);
+  }
+
+  void Met(int m) {
+    for (const Party& party : wiring_.meetings[m].parties) {
       if (--ranks_[party.rank].waits[party.instruction] == 0) End(party.rank, party.instruction);
     }
   }
 
-  bool Begun(const Party& party) const { return ranks_[party.rank].ended[party.instruction]; }
+  double Transmission(int m) const { return durations_.meetings[m] - durations_.latencies[m]; }
+  int FluidOfWire(int m) const { return static_cast<int>(durations_.groups.size()) + durations_.wire_of_meeting[m]; }
+
+  void Join(int fluid, const Fluid::Job& job) {
+    fluids_[fluid].Add(now_, job);
+    Schedule(fluids_[fluid].NextEnd(), Event::kFluid, fluid, 0, ++version_[fluid]);
+  }
+
+  void EndJobs(int fluid) {
+    std::vector<int> ids;
+    fluids_[fluid].End(now_, &ids);
+    const double next = fluids_[fluid].NextEnd();
+    ++version_[fluid];
+    if (next < std::numeric_limits<double>::infinity()) Schedule(next, Event::kFluid, fluid, 0, version_[fluid]);
+    for (int id : ids) {
+      if (fluid < static_cast<int>(durations_.groups.size())) {
+        End(jobs_[id].first, jobs_[id].second);
+      } else {
+        Met(id);
+      }
+    }
+  }
 
   void End(int rank, int i) {
     Rank& mine = ranks_[rank];
     ++mine.done;
     mine.ended[i] = true;
-    const double end = mine.spans[i].end;
+    mine.spans[i].end = now_;
     for (int f = mine.first_follower[i]; f < mine.first_follower[i + 1]; ++f) {
-      PlayedSpan& follower = mine.spans[mine.followers[f]];
-      if (mine.next_on_channel[f]) follower.turn = end;
-      follower.begin = std::max(follower.begin, end);
+      if (mine.next_on_channel[f]) mine.spans[mine.followers[f]].turn = now_;
       if (--mine.waits[mine.followers[f]] == 0) ready_.push_back({rank, mine.followers[f]});
     }
   }
@@ -135,7 +211,7 @@ class Player {
       if (mine.done == static_cast<int>(mine.spans.size())) continue;
       if (++shown > kStuckShown) break;
       int i = 0;
-      while (mine.ended[i] && mine.waits[i] == 0) ++i;
+      while (mine.ended[i]) ++i;
       absl::StrAppend(&text, "\n  stuck: ", Place({&program_, rank, i}));
     }
     return absl::FailedPreconditionError(text);
@@ -144,32 +220,18 @@ class Player {
   const proto::Program& program_;
   const Wiring& wiring_;
   const Durations& durations_;
-  std::vector<Meeting> meetings_;
+  std::vector<int> missing_;  // by meeting: parties that are not there yet
   std::vector<Rank> ranks_;
   std::vector<std::pair<int, int>> ready_;
+  std::vector<std::pair<int, int>> jobs_;  // (rank, instruction) by a job's id
+  std::vector<Fluid> fluids_;              // of the groups, then of the wires
+  std::vector<uint64_t> version_;          // by fluid: events of older ones are void
+  std::priority_queue<Event> events_;
+  uint64_t order_ = 0;
+  double now_ = 0;
 };
 
 }  // namespace
-
-absl::StatusOr<Durations> PlannedDurations(const proto::Program& program, const Wiring& wiring) {
-  Durations durations;
-  for (int rank = 0; rank < program.ranks_size(); ++rank) {
-    std::vector<double>& mine = durations.instructions.emplace_back();
-    for (const proto::Instruction& instruction : program.ranks(rank).instructions()) {
-      mine.push_back(instruction.seconds());
-      bool good = std::isfinite(instruction.seconds()) && instruction.seconds() >= 0;
-      for (const proto::Instruction& member : instruction.group()) {
-        good = good && std::isfinite(member.seconds()) && member.seconds() >= 0;
-      }
-      if (!good) {
-        return Broken("extent", {&program, rank, static_cast<int>(mine.size()) - 1},
-                      "its duration is negative or no number");
-      }
-    }
-  }
-  for (const Meeting& meeting : wiring.meetings) durations.meetings.push_back(wiring.SecondsOf(program, meeting));
-  return durations;
-}
 
 absl::StatusOr<std::vector<std::vector<PlayedSpan>>> Play(const proto::Program& program, const Wiring& wiring,
                                                           const Durations& durations) {

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "proto/plan.pb.h"
+#include "runtime/plan/durations.h"
 #include "runtime/plan/wiring.h"
 
 namespace millrace {
@@ -18,15 +19,9 @@ struct PlayedSpan {
   double end = 0;
 };
 
-struct Durations {
-  std::vector<std::vector<double>> instructions;  // [rank][instruction]; of what meets nobody
-  std::vector<double> meetings;                   // by index in the wiring
-};
-
-// The durations written in the plan. INVALID_ARGUMENT when one is negative or not finite.
-absl::StatusOr<Durations> PlannedDurations(const proto::Program& program, const Wiring& wiring);
-
-// One instruction of each channel at a time, every channel as early as it can. Result by rank and instruction.
+// One instruction of each channel at a time, every channel as early as it can. What meets nobody occupies its rank's
+// threads, and ranks of one group compete for its cores (runtime/plan/fluid.h); transfers and collectives occupy none.
+// Transfers of one wire share its bandwidth by the same rule, after their latency. Result by rank and instruction.
 // FAILED_PRECONDITION names where each stuck rank stands when the lists deadlock.
 absl::StatusOr<std::vector<std::vector<PlayedSpan>>> Play(const proto::Program& program, const Wiring& wiring,
                                                           const Durations& durations);

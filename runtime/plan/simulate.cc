@@ -23,7 +23,7 @@ absl::StatusOr<const proto::Program*> ProgramOf(const proto::ExecutionPlan& plan
 absl::StatusOr<Simulation> Simulate(const proto::ExecutionPlan& plan, absl::string_view name) {
   MR_ASSIGN_OR_RETURN(const proto::Program* program, ProgramOf(plan, name));
   MR_ASSIGN_OR_RETURN(const Wiring wiring, Wire(plan, *program));
-  MR_ASSIGN_OR_RETURN(const Durations durations, PlannedDurations(*program, wiring));
+  MR_ASSIGN_OR_RETURN(const Durations durations, PlannedDurations(plan, *program, wiring));
   MR_ASSIGN_OR_RETURN(const auto played, Play(*program, wiring, durations));
   proto::StepTrace trace;
   trace.set_schema_version(kSchemaVersion);

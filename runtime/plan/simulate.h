@@ -21,9 +21,16 @@ struct SimulatedRank {
   double span_seconds = 0;        // end of the last RUN - start of the first
 };
 
+// Work of all instructions of a kind, waiting left out, on the rank that spends most on it.
+struct StepParts {
+  double load = 0, reduce = 0, norm = 0, step = 0, gather = 0, prepare = 0;
+};
+
 struct Simulation {
-  proto::StepTrace trace;  // predicted
-  double seconds = 0;      // makespan of the whole program
+  proto::StepTrace trace;       // predicted
+  double seconds = 0;           // from one step's start to the next: makespan of the whole program
+  double pipeline_seconds = 0;  // from the start of the first RUN to the end of the last, over all ranks
+  StepParts parts;
   // 1 - mean busy time / longest span of a rank (Zero Bubble paper, for equal stages).
   double bubble_rate = 0;
   // (longest span - busiest rank's busy time) / busiest rank's busy time: over the ideal.
@@ -32,7 +39,7 @@ struct Simulation {
   std::vector<int> peak_in_flight;  // per stage: micro-batches whose F has begun and whose B has not ended
 };
 
-// Event-driven, from the durations in the plan. FAILED_PRECONDITION with the stuck ranks when the plan deadlocks.
+// Event-driven (runtime/plan/play.h), from the durations in the plan (runtime/plan/durations.h). FAILED_PRECONDITION with the stuck ranks when the plan deadlocks.
 absl::StatusOr<Simulation> Simulate(const proto::ExecutionPlan& plan, absl::string_view program);
 
 // The same figures from a measured trace of the same plan.

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/plan/op_descs.h"
 #include "runtime/worker/bind.h"
 #include "runtime/worker/step.h"
 
@@ -10,16 +11,8 @@ namespace millrace {
 namespace {
 
 constexpr uint64_t kAlignment = 256;
-constexpr int kHyperElements = 10;
 
 uint64_t Align(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-TensorSpec Flat(DType dtype, int64_t elements) { return {dtype, {elements}}; }
-
-// Accumulators and states are F32, unless the weight is F64.
-DType SumType(const proto::PlannedParameter& parameter) {
-  return parameter.type().dtype() == proto::F64 ? proto::F64 : proto::F32;
-}
 
 struct Use {
   uint32_t order = 0;
@@ -77,11 +70,10 @@ absl::Status StepRunner::BindBucket(int index, KernelCache* kernels) {
     if (plan_.norm_block_elements() == 0) return absl::FailedPreconditionError("the plan's norm_block_elements is 0");
     for (uint32_t p : bucket.parameters()) {
       const proto::PlannedParameter& parameter = plan_.parameters(static_cast<int>(p));
-      const int64_t elements = TensorSpec::Of(parameter.type()).elements();
       Owned owned;
       owned.parameter = static_cast<int>(p);
-      owned.weight = Flat(parameter.type().dtype(), elements);
-      owned.gradient = Flat(SumType(parameter), elements);
+      owned.gradient = GradientSpec(parameter);
+      owned.weight = {parameter.type().dtype(), owned.gradient.dims};
       bound.owned.push_back(std::move(owned));
     }
   }
@@ -116,7 +108,7 @@ absl::Status StepRunner::BindReduce(int index, BoundBucket* bound) {
   int staged = 0;
   for (int i = 0; i < bucket.parameters_size(); ++i) {
     const proto::PlannedParameter& parameter = plan_.parameters(static_cast<int>(bucket.parameters(i)));
-    const uint64_t bytes = TensorSpec::Of(parameter.type()).elements() * SizeOf(SumType(parameter));
+    const uint64_t bytes = GradientSpec(parameter).bytes();
     Owned* const owned = owner == rank_ ? &bound->owned[i] : nullptr;
     for (const Use& use : UsesInGraphOrder(parameter)) {
       const std::string what = absl::StrCat("gradient ", use.order, " of ", parameter.name());
@@ -182,34 +174,25 @@ absl::StatusOr<const Kernel*> StepRunner::KernelFor(KernelCache* kernels, const 
 
 absl::Status StepRunner::BindKernels(KernelCache* kernels, Owned* owned) {
   const proto::PlannedParameter& parameter = plan_.parameters(owned->parameter);
-  const uint64_t elements = static_cast<uint64_t>(owned->gradient.elements());
-  const uint64_t block = plan_.norm_block_elements();
-  owned->blocks = (elements + block - 1) / block;
+  const OpDesc sums = SquaredSumsOp(parameter, plan_.norm_block_elements());
+  owned->blocks = static_cast<uint64_t>(sums.outputs[0].elements());
   most_blocks_ = std::max(most_blocks_, owned->blocks);
-
-  OpDesc sums{"SquaredSums", {owned->gradient}, {Flat(proto::F64, static_cast<int64_t>(owned->blocks))}, {}};
-  sums.attributes.SetInt("block", static_cast<int64_t>(block));
   MR_ASSIGN_OR_RETURN(owned->squared_sums, KernelFor(kernels, sums));
 
-  OpDesc step{"", {Flat(proto::F64, kHyperElements)}, {owned->weight, owned->gradient}, {}};
-  if (plan_.optimizer() == "adamw") step.op = "AdamW";
-  if (plan_.optimizer() == "sgd") step.op = "SgdMomentum";
+  const OpDesc step = OptimizerOp(parameter, plan_.optimizer());
   if (step.op.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("there is no optimizer '", plan_.optimizer(), "'; there are adamw and sgd"));
   }
-  const size_t operands = step.op == "AdamW" ? 4 : 3;
+  const size_t operands = step.outputs.size();
   if (owned->outputs.size() != operands) {
     return absl::FailedPreconditionError(
         absl::StrCat(step.op, " keeps ", operands - 2, " state tensors and the plan has ", owned->outputs.size() - 2));
   }
-  step.outputs.resize(operands, owned->gradient);
-  step.attributes.SetInt("decay", parameter.decay() ? 1 : 0);
   MR_ASSIGN_OR_RETURN(owned->optimizer, KernelFor(kernels, step));
 
   if (owned->summands.size() > 1) {
-    const OpDesc accumulate{"Accumulate", {owned->gradient}, {owned->gradient}, {}};
-    MR_ASSIGN_OR_RETURN(owned->accumulate, KernelFor(kernels, accumulate));
+    MR_ASSIGN_OR_RETURN(owned->accumulate, KernelFor(kernels, AccumulateOp(parameter)));
   }
   return absl::OkStatus();
 }

@@ -90,6 +90,19 @@ std::string MemoryTable(const std::vector<StageFigures>& stages) {
   return out;
 }
 
+// Where the predicted times come from.
+std::string CostsText(const proto::CostSource& costs) {
+  if (costs.hash().empty()) {
+    return absl::StrFormat(
+        "times: %d kinds of kernel calls, all modelled from FLOPs and bytes (measure them: millrace "
+        "profile)\n",
+        costs.calls_modelled());
+  }
+  return absl::StrFormat("times: %d kinds of kernel calls measured on %s, %d modelled; costs %s\n",
+                         costs.calls_measured(), costs.device_name(), costs.calls_modelled(),
+                         costs.hash().substr(0, 16));
+}
+
 }  // namespace
 
 std::string ExplainSummary(const proto::ExecutionPlan& plan) {
@@ -101,7 +114,7 @@ std::string ExplainSummary(const proto::ExecutionPlan& plan) {
       TerminalText(plan.model_name()), train->stages_size(), plan.cut(), train->schedule(), train->micro_batches(),
       train->micro_batch_size(), plan.optimizer(), SecondsText(train->predicted_seconds()),
       100 * train->predicted_bubble(), plan.hash().substr(0, 16));
-  return out + StageTable(FiguresOfStages(plan, *train));
+  return absl::StrCat(out, CostsText(plan.costs()), StageTable(FiguresOfStages(plan, *train)));
 }
 
 std::string ExplainFully(const proto::ExecutionPlan& plan, const Explanation& explanation, const DrawOptions& draw) {
@@ -175,6 +188,11 @@ std::string ExplainJson(const proto::ExecutionPlan& plan, const Explanation& exp
   out["micro_batch"] = train.micro_batch_size();
   out["micro_batches"] = train.micro_batches();
   out["predicted_seconds"] = train.predicted_seconds();
+  out["costs"] = {{"measured", plan.costs().measured()},
+                  {"device", plan.costs().device_name()},
+                  {"hash", plan.costs().hash()},
+                  {"calls_measured", plan.costs().calls_measured()},
+                  {"calls_modelled", plan.costs().calls_modelled()}};
   out["bubble_rate"] = train.predicted_bubble();
   out["limited_by"] = explanation.limits;
   if (explanation.step.ok()) {

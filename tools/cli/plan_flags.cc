@@ -153,8 +153,15 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
   flags->String("optimizer", &optimizer, "adamw or sgd");
   flags->Int("logits-batch", &logits_batch, "samples of the logits program");
-  flags->String("costs", &costs, "a CostTable file; default: analytic costs");
+  flags->String("costs", &costs, "costs measured by millrace profile; default: costs from FLOPs and bytes");
   flags->String("dump", &dump, "after:PASS prints what the pass made");
+}
+
+const std::vector<std::string>& PlanFlags::Names() {
+  static const auto* const names = new std::vector<std::string>{
+      "devices",      "cluster",   "pp",        "micro-batch", "micro-batches", "schedule", "chunks", "cut",
+      "memory-limit", "recompute", "cut-after", "optimizer",   "logits-batch",  "costs",    "dump"};
+  return *names;
 }
 
 absl::StatusOr<proto::Model> ReadModel(absl::string_view path) {

@@ -34,6 +34,8 @@ struct PlanFlags {
   std::string dump;   // "after:cut"
 
   void Declare(FlagSet* flags);
+  // The names that Declare gives them.
+  static const std::vector<std::string>& Names();
 };
 
 // Reads a Model file and refuses one that is something else.

@@ -35,11 +35,6 @@ void OnSignal(int signal) {
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, message, sizeof(message) - 1);
 }
 
-// Flags of partition that mean nothing beside --plan.
-constexpr const char* kPlanFlagNames[] = {"devices",       "cluster",      "pp",    "micro-batch",
-                                          "micro-batches", "schedule",     "cut",   "cut-after",
-                                          "optimizer",     "logits-batch", "costs", "dump"};
-
 class TrainCommand : public Command {
  public:
   std::string name() const override { return "train"; }
@@ -87,7 +82,7 @@ class TrainCommand : public Command {
     }
     if (!plan_flags_.dump.empty()) return UsageError("--dump belongs to millrace partition");
     if (plan_path_.empty()) return absl::OkStatus();
-    for (const char* name : kPlanFlagNames) {
+    for (const std::string& name : PlanFlags::Names()) {
       if (flags.WasGiven(name)) {
         return UsageError(
             absl::StrCat("--", name, " is decided in the plan; leave it out, or give --model without --plan"));

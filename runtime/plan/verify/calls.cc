@@ -5,6 +5,7 @@
 #include "kernels/op_rules.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/op_descs.h"
 
 namespace millrace {
 namespace {
@@ -12,19 +13,6 @@ namespace {
 std::string NameOfCall(int stage, const proto::PhaseProgram& phase, int call) {
   return absl::StrCat("stage ", stage, ", phase ", proto::Phase_Name(phase.phase()), ", call ", call, " (",
                       Quoted(phase.calls(call).node()), ", ", Quoted(phase.calls(call).op()), "): ");
-}
-
-TensorSpec SpecOf(const proto::StageProgram& stage, int value) {
-  return value < 0 ? TensorSpec() : TensorSpec::Of(stage.values(value).type());
-}
-
-OpDesc DescOf(const proto::StageProgram& stage, const proto::KernelCall& call) {
-  OpDesc desc;
-  desc.op = call.op();
-  for (int v : call.inputs()) desc.inputs.push_back(SpecOf(stage, v));
-  for (int v : call.outputs()) desc.outputs.push_back(SpecOf(stage, v));
-  desc.attributes = Attributes(call.attributes());
-  return desc;
 }
 
 // What a packing is made of: the addresses of the call's weights.
@@ -51,7 +39,7 @@ absl::Status CheckCalls(const proto::Program& program, const Wiring& wiring) {
         if (!IsKnownOp(phase.calls(c).op())) {
           return Broken("known-op", here, absl::StrCat(NameOfCall(s, phase, c), "no kernel of that name"));
         }
-        const absl::Status status = CheckOp(DescOf(program.stages(s), phase.calls(c)));
+        const absl::Status status = CheckOp(CallDesc(program.stages(s), phase.calls(c)));
         if (!status.ok()) return Broken("shapes", here, absl::StrCat(NameOfCall(s, phase, c), status.message()));
       }
     }

@@ -10,8 +10,10 @@
 namespace millrace {
 namespace {
 
+bool Good(double x) { return std::isfinite(x) && x >= 0; }
+
 absl::Status CheckFigure(const Where& where, absl::string_view name, double value) {
-  if (std::isfinite(value) && value >= 0) return absl::OkStatus();
+  if (Good(value)) return absl::OkStatus();
   return Broken("figures", where, absl::StrCat(name, " is ", value, "; it must be a number, 0 or more"));
 }
 
@@ -35,23 +37,38 @@ absl::Status CheckPredictions(const proto::Program& program) {
     for (const proto::PhaseProgram& phase : stage.phases()) {
       const std::string here = absl::StrCat("stage ", stage.stage(), ", phase ", static_cast<int>(phase.phase()));
       MR_RETURN_IF_ERROR(CheckFigure({&program}, absl::StrCat(here, ": seconds"), phase.seconds()));
+      MR_RETURN_IF_ERROR(CheckFigure({&program}, absl::StrCat(here, ": seconds_shared"), phase.seconds_shared()));
       for (const proto::KernelCall& call : phase.calls()) {
-        if (std::isfinite(call.seconds()) && std::isfinite(call.flops()) && call.seconds() >= 0 && call.flops() >= 0) {
-          continue;
-        }
+        if (Good(call.seconds()) && Good(call.seconds_shared()) && Good(call.flops())) continue;
         return Broken("figures", {&program},
-                      absl::StrCat(here, ": node ", Quoted(call.node()), " takes ", call.seconds(), " seconds and ",
-                                   call.flops(), " flops; both must be numbers, 0 or more"));
+                      absl::StrCat(here, ": node ", Quoted(call.node()), " takes ", call.seconds(), " seconds (",
+                                   call.seconds_shared(), " shared) and ", call.flops(),
+                                   " flops; all must be numbers, 0 or more"));
       }
     }
   }
   for (int rank = 0; rank < program.ranks_size(); ++rank) {
     const proto::RankProgram& list = program.ranks(rank);
     for (int i = 0; i < list.instructions_size(); ++i) {
-      const double seconds = list.instructions(i).seconds();
-      if (std::isfinite(seconds) && seconds >= 0) continue;  // the text is made for the bad one only
-      MR_RETURN_IF_ERROR(CheckFigure({&program, rank, i}, "seconds", seconds));
+      if (!Good(list.instructions(i).seconds())) {  // the text is made for the bad one only
+        return CheckFigure({&program, rank, i}, "seconds", list.instructions(i).seconds());
+      }
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLinks(const proto::ExecutionPlan& plan) {
+  for (int l = 0; l < plan.links_size(); ++l) {
+    const proto::PlannedLink& link = plan.links(l);
+    const std::string here = absl::StrCat("link ", l, " from rank ", link.from_rank(), " to rank ", link.to_rank());
+    for (uint32_t rank : {link.from_rank(), link.to_rank()}) {
+      if (rank >= static_cast<uint32_t>(plan.ranks_size())) {
+        return Broken("index", {}, absl::StrCat(here, ": there are ", plan.ranks_size(), " ranks"));
+      }
+    }
+    MR_RETURN_IF_ERROR(CheckFigure({}, absl::StrCat(here, ": latency_seconds"), link.latency_seconds()));
+    MR_RETURN_IF_ERROR(CheckFigure({}, absl::StrCat(here, ": bytes_per_second"), link.bytes_per_second()));
   }
   return absl::OkStatus();
 }
@@ -69,6 +86,8 @@ absl::Status CheckFacts(const proto::ExecutionPlan& plan) {
     return Broken("index", {}, absl::StrCat("sum_order ", static_cast<int>(plan.sum_order()), " is not known"));
   }
   MR_RETURN_IF_ERROR(CheckFigure({}, "peak_flops_per_second", plan.peak_flops_per_second()));
+  MR_RETURN_IF_ERROR(CheckFigure({}, "costs.instruction_seconds", plan.costs().instruction_seconds()));
+  MR_RETURN_IF_ERROR(CheckLinks(plan));
   for (const proto::PlannedParameter& parameter : plan.parameters()) MR_RETURN_IF_ERROR(CheckInitializer(parameter));
   for (const proto::Program& program : plan.programs()) MR_RETURN_IF_ERROR(CheckPredictions(program));
   return absl::OkStatus();

@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-// "index": pp times dp are the ranks, there is a program, sum_order and the initializers are of kinds that this build
-// knows. "figures": every predicted time and rate is a number, 0 or more, so that what is made from them is one.
+// "index": pp times dp are the ranks, there is a program, links join ranks that there are, sum_order and the
+// initializers are of kinds that this build knows. "figures": every predicted time and rate is a number, 0 or more, so that what is made from them is one.
 absl::Status CheckFacts(const proto::ExecutionPlan& plan);
 
 }  // namespace millrace

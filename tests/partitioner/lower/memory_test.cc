@@ -74,7 +74,13 @@ TEST(MemoryTest, OneFOneBHoldsFewerMicroBatchesThanGPipe) {
 
 TEST(MemoryTest, WhatIsSentIsNotOverwrittenByTheNextMicroBatch) {
   const auto model = MakeGpt2({.layers = 8, .heads = 4, .width = 128, .vocabulary = 1000, .context = 64}).value();
-  const auto plan = Plan(model, OptionsFor(2, 8, "1f1b"));
+  // Stages slow enough that a tensor is still on its way when the next micro-batch makes another one.
+  PartitionOptions options = OptionsFor(2, 8, "1f1b");
+  for (proto::ClusterDevice& device : *options.cluster.mutable_devices()) {
+    device.set_flops_per_second(100e9);
+    device.set_bytes_per_second(12e9);
+  }
+  const auto plan = Plan(model, options);
   ASSERT_TRUE(plan.ok()) << plan.status();
   int sends = 0;
   for (const proto::RankProgram& rank : plan->programs(0).ranks()) {
