@@ -81,8 +81,8 @@ SimulatedRank FiguresOfRank(const proto::RankProgram& list, const std::vector<co
 }
 
 // What a rank works on instructions that are no RUN and no transfer.
-StepParts PartsOfRank(const proto::RankProgram& list, const std::vector<const proto::Span*>& spans) {
-  StepParts parts;
+OutsideRuns PartsOfRank(const proto::RankProgram& list, const std::vector<const proto::Span*>& spans) {
+  OutsideRuns parts;
   for (int i = 0; i < list.instructions_size(); ++i) {
     if (spans[i] == nullptr) continue;
     const double seconds = std::max(0.0, spans[i]->end_seconds() - WorkBegins(*spans[i]));
@@ -97,9 +97,9 @@ StepParts PartsOfRank(const proto::RankProgram& list, const std::vector<const pr
   return parts;
 }
 
-void RaiseTo(const StepParts& other, StepParts* most) {
-  for (double StepParts::*part : {&StepParts::load, &StepParts::reduce, &StepParts::norm, &StepParts::step,
-                                  &StepParts::gather, &StepParts::prepare}) {
+void RaiseTo(const OutsideRuns& other, OutsideRuns* most) {
+  for (double OutsideRuns::*part : {&OutsideRuns::load, &OutsideRuns::reduce, &OutsideRuns::norm, &OutsideRuns::step,
+                                  &OutsideRuns::gather, &OutsideRuns::prepare}) {
     most->*part = std::max(most->*part, other.*part);
   }
 }

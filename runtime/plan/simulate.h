@@ -22,7 +22,7 @@ struct SimulatedRank {
 };
 
 // Work of all instructions of a kind, waiting left out, on the rank that spends most on it.
-struct StepParts {
+struct OutsideRuns {
   double load = 0, reduce = 0, norm = 0, step = 0, gather = 0, prepare = 0;
 };
 
@@ -30,7 +30,7 @@ struct Simulation {
   proto::StepTrace trace;       // predicted
   double seconds = 0;           // from one step's start to the next: makespan of the whole program
   double pipeline_seconds = 0;  // from the start of the first RUN to the end of the last, over all ranks
-  StepParts parts;
+  OutsideRuns parts;
   // 1 - mean busy time / longest span of a rank (Zero Bubble paper, for equal stages).
   double bubble_rate = 0;
   // (longest span - busiest rank's busy time) / busiest rank's busy time: over the ideal.
