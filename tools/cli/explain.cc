@@ -23,6 +23,7 @@ struct StageFigures {
   int nodes = 0;
   int64_t parameters = 0;                        // elements of the weights that stand there, constants left out
   double forward = 0, backward = 0, weight = 0;  // predicted seconds of a micro-batch
+  double recompute = 0;                          // the same of an R; inside B it is part of backward
   std::map<std::string, uint64_t> bytes;         // by kind, of the stage's rank
   uint64_t arena = 0;
 };
@@ -90,6 +91,7 @@ StageFigures FiguresOf(const proto::ExecutionPlan& plan, const proto::Program& p
     if (phase.phase() == proto::F) f.forward = phase.seconds();
     if (phase.phase() == proto::B || phase.phase() == proto::BW) f.backward = phase.seconds();
     if (phase.phase() == proto::W) f.weight = phase.seconds();
+    if (phase.phase() == proto::R) f.recompute = phase.seconds();
   }
   std::set<std::string> used;
   for (const proto::Value& value : stage.values()) {
@@ -126,14 +128,21 @@ std::string Boundaries(const proto::Program& program) {
 }
 
 std::string StageTable(const std::vector<StageFigures>& stages) {
-  std::string out = "stage rank nodes  parameters   forward  backward    weight     share     arena\n";
   double total = 0;
-  for (const StageFigures& f : stages) total += f.forward + f.backward + f.weight;
+  bool placed = false;
   for (const StageFigures& f : stages) {
-    const double share = total > 0 ? 100 * (f.forward + f.backward + f.weight) / total : 0;
-    absl::StrAppendFormat(&out, "%5d %4d %5d %11d %9s %9s %9s %8.1f%% %9s\n", f.stage, f.rank, f.nodes, f.parameters,
-                          SecondsText(f.forward), SecondsText(f.backward), f.weight > 0 ? SecondsText(f.weight) : "-",
-                          share, BytesText(f.arena));
+    total += f.forward + f.recompute + f.backward + f.weight;
+    placed |= f.recompute > 0;
+  }
+  std::string out = absl::StrCat("stage rank nodes  parameters   forward ", placed ? "recompute " : "",
+                                 " backward    weight     share     arena\n");
+  for (const StageFigures& f : stages) {
+    const double share = total > 0 ? 100 * (f.forward + f.recompute + f.backward + f.weight) / total : 0;
+    absl::StrAppendFormat(&out, "%5d %4d %5d %11d %9s ", f.stage, f.rank, f.nodes, f.parameters,
+                          SecondsText(f.forward));
+    if (placed) absl::StrAppendFormat(&out, "%9s ", f.recompute > 0 ? SecondsText(f.recompute) : "-");
+    absl::StrAppendFormat(&out, "%9s %9s %8.1f%% %9s\n", SecondsText(f.backward),
+                          f.weight > 0 ? SecondsText(f.weight) : "-", share, BytesText(f.arena));
   }
   return out;
 }
@@ -178,11 +187,12 @@ std::string ExplainSummary(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");
   if (train == nullptr) return "the plan has no train program\n";
   std::string out = absl::StrFormat(
-      "%s: %d stages (cut %s), schedule %s, %d micro-batches of %d, optimizer %s\n"
+      "%s: %d stages (cut %s), schedule %s, recompute %s, %d micro-batches of %d, optimizer %s\n"
       "predicted step %s, bubble %.1f %%; plan %s\n",
-      plan.model_name(), train->stages_size(), plan.cut(), train->schedule(), train->micro_batches(),
-      train->micro_batch_size(), plan.optimizer(), SecondsText(train->predicted_seconds()),
-      100 * train->predicted_bubble(), plan.hash().substr(0, 16));
+      plan.model_name(), train->stages_size(), plan.cut(), train->schedule(),
+      train->recompute().empty() ? "none" : train->recompute(), train->micro_batches(), train->micro_batch_size(),
+      plan.optimizer(), SecondsText(train->predicted_seconds()), 100 * train->predicted_bubble(),
+      plan.hash().substr(0, 16));
   return out + StageTable(Stages(plan, *train));
 }
 
@@ -215,6 +225,7 @@ std::string ExplainJson(const proto::ExecutionPlan& plan) {
   out["optimizer"] = plan.optimizer();
   if (train == nullptr) return out.dump(2);
   out["schedule"] = train->schedule();
+  out["recompute"] = train->recompute().empty() ? "none" : train->recompute();
   out["micro_batch"] = train->micro_batch_size();
   out["micro_batches"] = train->micro_batches();
   out["predicted_seconds"] = train->predicted_seconds();
@@ -228,6 +239,7 @@ std::string ExplainJson(const proto::ExecutionPlan& plan) {
     stage["forward_seconds"] = f.forward;
     stage["backward_seconds"] = f.backward;
     stage["weight_seconds"] = f.weight;
+    stage["recompute_seconds"] = f.recompute;
     stage["arena_bytes"] = f.arena;
     stage["bytes"] = f.bytes;
     if (simulation.ok() && f.stage < static_cast<int>(simulation->peak_in_flight.size())) {
