@@ -50,7 +50,7 @@ void CheckRecomputation(const proto::ExecutionPlan& plan, const std::string& rec
     }
   }
   EXPECT_EQ(placed, recompute == "placed");
-  EXPECT_EQ(inside, recompute == "inside");
+  EXPECT_EQ(inside, recompute == "inside" || recompute == "segments");
 }
 
 RunResult Train(const std::string& model_name, int pp, const std::string& schedule, const std::string& recompute) {
@@ -62,6 +62,7 @@ RunResult Train(const std::string& model_name, int pp, const std::string& schedu
   options.schedule = schedule;
   options.recompute = recompute == "none" ? "none" : "all";
   options.recompute_as = recompute == "placed" ? "placed" : "inside";
+  options.recompute_segments = recompute == "segments" ? 3 : 0;
   options.with_eval = options.with_logits = false;
   const auto plan = PlanFor(*model, options);
   if (plan.ok()) CheckRecomputation(*plan, recompute);
@@ -100,7 +101,8 @@ TEST_P(Schedules, TrainToTheOneStageBits) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Schedules,
                          testing::Combine(testing::Values("gpt2", "llama"), testing::ValuesIn(ScheduleKinds()),
-                                          testing::Values(2, 4), testing::Values("none", "inside", "placed")),
+                                          testing::Values(2, 4),
+                                          testing::Values("none", "inside", "segments", "placed")),
                          [](const auto& info) {
                            return absl::StrCat(std::get<0>(info.param), "_",
                                                absl::StrReplaceAll(std::get<1>(info.param), {{"-", "_"}}), "_",
