@@ -9,10 +9,15 @@
 
 namespace millrace {
 
+// Partition, without looking for another way where memory does not suffice.
+absl::StatusOr<proto::ExecutionPlan> PartitionAsAsked(const proto::Model& model, const PartitionOptions& options,
+                                                      const KernelNeedsFn& needs);
+
 // The plan with the shortest predicted step among the kinds that can be made of this graph and fit the memory of the
 // devices; of equally short ones (to one part in a million) the one whose largest arena is smallest, then the one that
 // ScheduleKinds() names first. `considered` of the options is told what all came to, `dump` what the passes of the
-// chosen one made. When no kind can be had, the error is that of the first; an error of the graph is told as it is.
+// chosen one made. When no kind can be had, the error is that of the first; where that is memory, the kind that lacks
+// least is told, with what each of the others lacks. An error of the graph is told as it is.
 absl::StatusOr<proto::ExecutionPlan> ChooseSchedule(const proto::Model& model, const PartitionOptions& options,
                                                     const KernelNeedsFn& needs);
 

@@ -11,6 +11,7 @@
 #include "partitioner/check_devices.h"
 #include "partitioner/schedule/check_schedule.h"
 #include "partitioner/schedule/make_schedule.h"
+#include "partitioner/schedule/place_recompute.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
@@ -20,6 +21,7 @@ constexpr int64_t kMostRanks = 4096;
 constexpr int64_t kMostMicroBatches = 1 << 16;
 constexpr int64_t kMostSamples = 1 << 24;
 constexpr int kMostChunks = 64;
+constexpr int kMostSegments = 1024;
 constexpr int64_t kMostRuns = 1 << 22;  // stages times micro-batches
 
 absl::Status Bad(absl::string_view option, absl::string_view value, absl::string_view must) {
@@ -80,6 +82,69 @@ absl::Status CheckSchedule(const PartitionOptions& options) {
                     options.pp * std::max(1, options.chunks) * options.micro_batches, kMostRuns);
 }
 
+// Which stages are recomputed?
+absl::StatusOr<std::vector<bool>> StagesOf(const PartitionOptions& options, int stages) {
+  std::vector<bool> recomputed(stages, options.recompute == "all");
+  if (options.recompute == "all" || options.recompute == "none") return recomputed;
+  for (absl::string_view part : absl::StrSplit(options.recompute, ',')) {
+    int stage = 0;
+    if (!absl::SimpleAtoi(part, &stage) || stage < 0 || stage >= stages) {
+      return Bad("recompute", options.recompute,
+                 absl::StrCat("none, all, or numbers of stages from 0 to ", stages - 1));
+    }
+    recomputed[stage] = true;
+  }
+  return recomputed;
+}
+
+ScheduleCosts CostsOf(const Schedule& schedule, const std::vector<StageSeconds>& stages) {
+  if (stages.empty()) return ScheduleCosts::Uniform(schedule.stages, 1, 1, 1, 0);
+  ScheduleCosts costs;
+  for (const StageSeconds& stage : stages) {
+    costs.forward.push_back(stage.forward);
+    costs.backward_input.push_back(stage.backward_input);
+    costs.backward_weight.push_back(stage.backward_weight);
+    costs.recompute.push_back(stage.recompute);
+    costs.communication.push_back(stage.transfer);
+  }
+  return costs;
+}
+
+// F, B and W, without what the options ask to be recomputed.
+absl::StatusOr<Schedule> OrderOf(const PartitionOptions& options, const std::vector<StageSeconds>& stages,
+                                 double weight_stash) {
+  if (options.custom_schedule.has_value()) return *options.custom_schedule;
+  ScheduleRequest request;
+  request.kind = options.schedule;
+  request.ranks = options.pp;
+  request.micro_batches = static_cast<int>(options.micro_batches);
+  request.chunks = options.chunks > 0 ? options.chunks : options.schedule == "interleaved" ? 2 : 1;
+  request.memory_limit = options.memory_limit;
+  request.weight_stash = weight_stash;
+  for (const StageSeconds& stage : stages) {
+    request.forward.push_back(stage.forward);
+    request.backward_input.push_back(stage.backward_input);
+    request.backward_weight.push_back(stage.backward_weight);
+    request.communication.push_back(stage.transfer);
+  }
+  return MakeSchedule(request);
+}
+
+absl::Status CheckRecompute(const PartitionOptions& options) {
+  if (options.recompute_as != "inside" && options.recompute_as != "placed") {
+    return Bad("recompute-as", options.recompute_as, "inside or placed");
+  }
+  if (options.recompute_segments < 0 || options.recompute_segments > kMostSegments) {
+    return Bad("recompute-segments", absl::StrCat(options.recompute_segments),
+               absl::StrCat("1 to ", kMostSegments, ", or 0 for as many as take the fewest bytes"));
+  }
+  if (options.recompute_segments > 1 && options.recompute_as == "placed") {
+    return Bad("recompute-segments", absl::StrCat(options.recompute_segments),
+               "0 or 1 with recompute-as = placed: an R makes a whole stage again");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckOptions(const PartitionOptions& options) {
@@ -97,6 +162,7 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   if (options.cut != "by-hand" && !options.cut_after.empty()) {
     return Bad("cut", options.cut, "by-hand where stages are named by their last nodes");
   }
+  MR_RETURN_IF_ERROR(CheckRecompute(options));
   MR_RETURN_IF_ERROR(CheckCluster(options.cluster));
   MR_RETURN_IF_ERROR(CheckCostTable(options.costs));
   MR_RETURN_IF_ERROR(CheckDevicesUsed(options));
@@ -104,41 +170,43 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   return CheckSchedule(options);
 }
 
-absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<StageSeconds>& stages) {
-  if (options.custom_schedule.has_value()) return *options.custom_schedule;
-  ScheduleRequest request;
-  request.kind = options.schedule;
-  request.ranks = options.pp;
-  request.micro_batches = static_cast<int>(options.micro_batches);
-  request.chunks = options.chunks > 0 ? options.chunks : options.schedule == "interleaved" ? 2 : 1;
-  request.memory_limit = options.memory_limit;
-  for (const StageSeconds& stage : stages) {
-    request.forward.push_back(stage.forward);
-    request.backward_input.push_back(stage.backward_input);
-    request.backward_weight.push_back(stage.backward_weight);
-    request.communication.push_back(stage.transfer);
-  }
-  return MakeSchedule(request);
+absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<StageSeconds>& stages,
+                                    double weight_stash) {
+  MR_ASSIGN_OR_RETURN(Schedule schedule, OrderOf(options, stages, weight_stash));
+  MR_ASSIGN_OR_RETURN(const std::vector<bool> recomputed, StagesOf(options, schedule.stages));
+  if (options.recompute_as != "placed") return schedule;
+  return PlaceRecompute(schedule, CostsOf(schedule, stages), recomputed);
 }
 
-absl::StatusOr<std::vector<proto::Phase>> RecomputeOf(const PartitionOptions& options, const Schedule& schedule) {
-  std::vector<proto::Phase> phase(schedule.stages, options.recompute == "all" ? proto::B : proto::PHASE_UNSPECIFIED);
-  if (options.recompute != "all" && options.recompute != "none") {
-    for (absl::string_view part : absl::StrSplit(options.recompute, ',')) {
-      int stage = 0;
-      if (!absl::SimpleAtoi(part, &stage) || stage < 0 || stage >= schedule.stages) {
-        return Bad("recompute", options.recompute,
-                   absl::StrCat("none, all, or numbers of stages from 0 to ", schedule.stages - 1));
-      }
-      phase[stage] = proto::B;
-    }
+absl::StatusOr<std::vector<StageRecompute>> RecomputeOf(const PartitionOptions& options, const Schedule& schedule) {
+  MR_ASSIGN_OR_RETURN(const std::vector<bool> recomputed, StagesOf(options, schedule.stages));
+  std::vector<StageRecompute> stages(schedule.stages);
+  for (int s = 0; s < schedule.stages; ++s) {
+    if (recomputed[s]) stages[s].phase = proto::B;
+    stages[s].segments = options.recompute_segments;
   }
+  std::vector<int> in_flight(schedule.stages, 0);
   for (const std::vector<Action>& rank : schedule.ranks) {
     for (const Action& action : rank) {
-      if (action.phase == proto::R) phase[action.stage] = proto::R;
+      StageRecompute& stage = stages[action.stage];
+      if (action.phase == proto::R) stage.phase = proto::R;
+      if (action.phase == proto::F) stage.in_flight = std::max(stage.in_flight, ++in_flight[action.stage]);
+      if (action.phase == proto::B || action.phase == proto::BW) --in_flight[action.stage];
     }
   }
-  return phase;
+  return stages;
+}
+
+std::string RecomputeText(const PartitionOptions& options, const std::vector<StageRecompute>& stages) {
+  const auto any = [&](proto::Phase phase) {
+    return std::any_of(stages.begin(), stages.end(), [&](const StageRecompute& s) { return s.phase == phase; });
+  };
+  if (options.recompute == "none") return any(proto::R) ? "where the schedule says R" : "none";
+  if (!any(proto::B)) return absl::StrCat(options.recompute, ", placed as R");
+  const std::string inside = absl::StrCat(options.recompute, ", inside B");
+  if (options.recompute_segments == 0) return inside;
+  return absl::StrCat(inside, ", ", options.recompute_segments,
+                      options.recompute_segments == 1 ? " segment" : " segments");
 }
 
 }  // namespace millrace

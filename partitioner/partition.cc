@@ -15,12 +15,14 @@
 #include "partitioner/cut/cut.h"
 #include "partitioner/cut/even.h"
 #include "partitioner/graph/build_graph.h"
+#include "partitioner/lower/flow.h"
 #include "partitioner/lower/lower.h"
 #include "partitioner/lower/program_source.h"
 #include "partitioner/lower/recompute.h"
 #include "partitioner/options.h"
 #include "partitioner/rewrite/rewrite.h"
 #include "partitioner/schedule/forward_only.h"
+#include "partitioner/ways_to_fit.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/plan/plan.h"
@@ -29,6 +31,7 @@ namespace millrace {
 namespace {
 
 constexpr uint64_t kNormBlockElements = 65536;
+constexpr double kWeightStash = 0.5;  // before there is a graph
 
 // Sizes add up and are multiplied by micro-batches in 64 bits: what could overflow there fits no machine anyway.
 absl::Status CheckTotalSize(const Graph& graph, int64_t micro_batches) {
@@ -66,17 +69,19 @@ class Partitioner {
     MR_RETURN_IF_ERROR(CheckTotalSize(graph, options_.micro_batches));
     // The cut needs to know where stages stand, the schedule what they cost: a first schedule of equal stages says
     // where.
-    MR_ASSIGN_OR_RETURN(Schedule placed, ScheduleOf(options_, {}));
+    MR_ASSIGN_OR_RETURN(Schedule placed, ScheduleOf(options_, {}, kWeightStash));
     MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, placed));
     ProgramSource train = {.name = "train",
                            .staged = StageGraph(std::move(graph), std::move(stages)),
                            .schedule = std::move(placed),
                            .micro_batch_size = options_.micro_batch,
                            .trains = true};
-    MR_ASSIGN_OR_RETURN(const std::vector<proto::Phase> recompute, RecomputeOf(options_, train.schedule));
+    MR_ASSIGN_OR_RETURN(const std::vector<StageRecompute> recompute, RecomputeOf(options_, train.schedule));
+    recompute_ = RecomputeText(options_, recompute);
     Recompute(recompute, &train.staged);
     MR_RETURN_IF_ERROR(Price(&train));
-    MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfStages(train)));
+    const double weight_stash = WeightStashShare(FlowOf(train, 0));
+    MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfStages(train), weight_stash));
     Dump("schedule", [&] { return train.schedule.ToCsv(); });
     programs_.push_back(std::move(train));
     if (options_.with_eval) {
@@ -118,6 +123,7 @@ class Partitioner {
       const proto::Phase phase = graph.nodes[n].phase;
       double& sum = phase == proto::F   ? stages[s].forward
                     : phase == proto::W ? stages[s].backward_weight
+                    : phase == proto::R ? stages[s].recompute
                                         : stages[s].backward_input;
       if (!source.costs[n].key.empty()) sum += source.costs[n].seconds[rank_of_stage[s]];
     }
@@ -202,6 +208,7 @@ class Partitioner {
     }
     MR_RETURN_IF_ERROR(Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan));
     for (proto::Program& program : *plan.mutable_programs()) {
+      program.set_recompute(program.name() == "train" ? recompute_ : "none");
       program.set_schedule(program.name() != "train"              ? "forward"
                            : options_.custom_schedule.has_value() ? "custom"
                                                                   : options_.schedule);
@@ -217,6 +224,7 @@ class Partitioner {
   const CostModel costs_;
   absl::flat_hash_map<std::string, KernelNeeds> needs_;  // by OpDesc::Key()
   std::vector<ProgramSource> programs_;
+  std::string recompute_ = "none";
 };
 
 }  // namespace
@@ -225,11 +233,18 @@ std::vector<std::string> PassNames() {
   return {"check", "rewrite", "differentiate", "cost", "cut", "schedule", "lower"};
 }
 
-absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,
-                                               const KernelNeedsFn& needs) {
+absl::StatusOr<proto::ExecutionPlan> PartitionAsAsked(const proto::Model& model, const PartitionOptions& options,
+                                                      const KernelNeedsFn& needs) {
   MR_RETURN_IF_ERROR(CheckOptions(options));
   if (options.schedule == "auto" && !options.custom_schedule.has_value()) return ChooseSchedule(model, options, needs);
   return Partitioner(model, options, needs).Run();
+}
+
+absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,
+                                               const KernelNeedsFn& needs) {
+  absl::StatusOr<proto::ExecutionPlan> plan = PartitionAsAsked(model, options, needs);
+  if (!absl::IsResourceExhausted(plan.status())) return plan;
+  return absl::ResourceExhaustedError(absl::StrCat(plan.status().message(), "; ", WaysToFit(model, options, needs)));
 }
 
 }  // namespace millrace

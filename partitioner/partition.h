@@ -40,9 +40,12 @@ struct PartitionOptions {
   std::string schedule = "1f1b";
   int chunks = 0;           // stages of a rank, where the schedule leaves the choice; 0: the schedule's own number
   double memory_limit = 0;  // "zb-auto": what a rank may hold, in micro-batches of all its stages; 0: no limit
-  // Stages that keep only their inputs and make their activations again inside B: "none", "all", or their numbers with
-  // commas between them. A stage for which a custom schedule has actions R is recomputed there instead.
+  // Stages that make their activations again: "none", "all", or their numbers with commas between them. A stage for
+  // which a custom schedule has actions R is recomputed there, whatever is asked here.
   std::string recompute = "none";
+  // Where: "inside" B, segment by segment; or "placed", as actions R of whole stages (schedule/place_recompute.h).
+  std::string recompute_as = "inside";
+  int recompute_segments = 0;          // inside B, of each stage; 0: as many as take the fewest bytes
   std::string cut = "balanced";        // "balanced", "even", "by-hand"
   std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
   std::string optimizer = "adamw";     // "adamw", "sgd"
@@ -64,7 +67,8 @@ struct PartitionOptions {
 std::vector<std::string> PassNames();
 
 // Pure: same input, same plan, byte for byte. The plan is sealed (hash set) but not verified: callers verify it with
-// runtime/plan. INVALID_ARGUMENT for a bad graph or options; RESOURCE_EXHAUSTED when a rank's arena exceeds its device.
+// runtime/plan. INVALID_ARGUMENT for a bad graph or options; RESOURCE_EXHAUSTED when a rank's arena exceeds its device:
+// says how many bytes are missing, and which other options would have fitted, found by planning them.
 absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,
                                                const KernelNeedsFn& needs);
 

@@ -213,6 +213,24 @@ int Flow::ResidentAt(int stage, int root) const {
   return found == resident_at.end() ? -1 : found->second;
 }
 
+double WeightStashShare(const Flow& flow) {
+  double held = 0, held_to_w = 0;
+  for (const Resident& resident : flow.residents) {
+    bool backward = false, weight = false;
+    for (int r : resident.readers) {
+      const PhaseRun& run = flow.runs[r];
+      if (flow.RankOf(run.stage) != resident.rank || run.phase == proto::F) continue;
+      backward = true;
+      weight |= run.phase == proto::W;
+    }
+    const double bytes = static_cast<double>(flow.source->staged.graph.values[resident.value].spec.bytes());
+    const bool made_by_backward = resident.life == proto::STASH_BW;
+    if (backward && !made_by_backward && resident.life != proto::SENT) held += bytes;
+    if (weight) held_to_w += bytes;
+  }
+  return held > 0 ? held_to_w / held : 0;
+}
+
 Flow FlowOf(const ProgramSource& source, double instruction_seconds) {
   return FlowMaker(source, instruction_seconds).Make();
 }

@@ -63,6 +63,10 @@ struct Flow {
   int ResidentAt(int stage, int root) const;
 };
 
+// Of the bytes that stages hold for their backward passes, the share that they hold from B to W: what the zero-bubble
+// papers call M_W / M_B. 0 where no stage has a W of its own.
+double WeightStashShare(const Flow& flow);
+
 // Seconds of a run are its calls' on the device of its rank, plus `instruction_seconds`. `source` must outlive the
 // result.
 Flow FlowOf(const ProgramSource& source, double instruction_seconds);

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/lower/lower_program.h"
@@ -16,13 +17,25 @@
 namespace millrace {
 namespace {
 
-absl::Status CheckMemory(const proto::Rank& rank, uint64_t persistent, uint64_t transient) {
-  if (rank.memory_limit() == 0 || rank.arena_bytes() <= rank.memory_limit()) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "rank ", rank.rank(), " needs ", rank.arena_bytes(), " bytes on device '", rank.device(), "', ",
-      rank.arena_bytes() - rank.memory_limit(), " more than its ", rank.memory_limit(), ": ", persistent,
-      " for parameters, gradients and optimizer state, ", transient,
-      " for activations in flight and scratch; use more stages (pp), smaller micro-batches or another schedule"));
+// Tells the rank that lacks most.
+absl::Status CheckMemory(const proto::ExecutionPlan& plan) {
+  const proto::Rank* worst = nullptr;
+  int lacking = 0;
+  for (const proto::Rank& rank : plan.ranks()) {
+    if (MissingBytes(rank) == 0) continue;
+    ++lacking;
+    if (worst == nullptr || MissingBytes(rank) > MissingBytes(*worst)) worst = &rank;
+  }
+  if (worst == nullptr) return absl::OkStatus();
+  const uint64_t transient = worst->regions(worst->regions_size() - 1).bytes();
+  absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
+      "rank ", worst->rank(), " needs ", worst->arena_bytes(), " bytes on device '", worst->device(), "', ",
+      MissingBytes(*worst), " more than its ", worst->memory_limit(), ": ", worst->arena_bytes() - transient,
+      " for parameters, gradients and optimizer state, ", transient, " for activations in flight and scratch",
+      lacking > 1 ? absl::StrCat("; of ", plan.ranks_size(), " ranks ", lacking, " have too little, this one least")
+                  : ""));
+  status.SetPayload(kMissingBytesPayload, absl::Cord(absl::StrCat(MissingBytes(*worst))));
+  return status;
 }
 
 // One for each pair of ranks between which any program sends.
@@ -67,6 +80,11 @@ void AddCostSource(const std::vector<ProgramSource>& programs, const CostModel& 
 
 }  // namespace
 
+uint64_t MissingBytes(const proto::Rank& rank) {
+  const bool fits = rank.memory_limit() == 0 || rank.arena_bytes() <= rank.memory_limit();
+  return fits ? 0 : rank.arena_bytes() - rank.memory_limit();
+}
+
 absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Cluster& cluster, const CostModel& costs,
                    const std::string& optimizer, proto::ExecutionPlan* plan) {
   Persistent persistent = PlanPersistent(programs, optimizer);
@@ -99,10 +117,10 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     region.set_life(proto::SCRATCH);
     region.set_offset(persistent.ranks[r].bytes);
     region.set_bytes(transient[r]);
-    MR_RETURN_IF_ERROR(CheckMemory(rank, persistent.ranks[r].bytes, transient[r]));
   }
   AddLinks(costs, plan);
   AddCostSource(programs, costs, plan);
+  MR_RETURN_IF_ERROR(CheckMemory(*plan));
   for (proto::Program& program : *plan->mutable_programs()) {
     MR_ASSIGN_OR_RETURN(const Simulation simulation, Simulate(*plan, program.name()));
     program.set_predicted_seconds(simulation.seconds);

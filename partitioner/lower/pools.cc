@@ -132,73 +132,106 @@ void Colour(bool grace, PlannedPool* pool) {
   pool->slots = static_cast<int>(end.size());
 }
 
-// Pools of stages of one rank with equal keys may become one; empty: a pool that stays as it is. Runs are named by
-// their phase, and what lives one by one by its number among the likes of it.
-std::string ShareKey(const Flow& flow, const PlannedPool& pool, std::map<std::string, int>* likes) {
-  if (pool.life == proto::SENT || pool.life == proto::LOADED || pool.life == proto::OUTPUT) return "";
-  const Resident& resident = flow.residents[pool.residents[0]];
-  std::string key = absl::StrCat(pool.rank, " ", pool.life);
-  for (int r : pool.residents) {
-    for (int run : flow.residents[r].readers) {
-      if (flow.runs[run].stage != resident.stage) return "";
-    }
-  }
-  for (int run : resident.writers) absl::StrAppend(&key, " w", flow.runs[run].phase);
-  int last = 0;
-  for (int run : resident.readers) last = std::max(last, static_cast<int>(flow.runs[run].phase));
-  absl::StrAppend(&key, " r", last);
-  return absl::StrCat(key, " #", (*likes)[absl::StrCat(resident.stage, " ", key)]++);
+bool IsStash(proto::Life life) {
+  return life == proto::STASH_FB || life == proto::STASH_FW || life == proto::STASH_BW || life == proto::STASH_FR ||
+         life == proto::STASH_RB;
 }
 
-PlannedPool Joined(const std::vector<PlannedPool>& pools, const std::vector<int>& members) {
-  PlannedPool joined = pools[members[0]];
-  for (size_t m = 1; m < members.size(); ++m) {
-    const PlannedPool& pool = pools[members[m]];
-    absl::StrAppend(&joined.name, " and ", pool.stages[0]);
-    joined.stages.push_back(pool.stages[0]);
-    joined.bytes.push_back(pool.bytes[0]);
-    joined.residents.insert(joined.residents.end(), pool.residents.begin(), pool.residents.end());
-    joined.stride = std::max(joined.stride, pool.stride);
-    joined.stays.insert(joined.stays.end(), pool.stays.begin(), pool.stays.end());
+// May other stages of the rank have slots of the pool? Not where another stage reads what lies there.
+bool MayShare(const Flow& flow, const PlannedPool& pool) {
+  if (!IsStash(pool.life) && pool.life != proto::RECEIVED) return false;
+  for (int r : pool.residents) {
+    for (int run : flow.residents[r].readers) {
+      if (flow.runs[run].stage != pool.stages[0]) return false;
+    }
   }
+  return true;
+}
+
+// An instruction names one slot of a pool, so a stage has one part in it.
+bool MayJoin(const PlannedPool& a, const PlannedPool& b) {
+  if (IsStash(a.life) != IsStash(b.life)) return false;
+  return std::none_of(a.stages.begin(), a.stages.end(),
+                      [&](int stage) { return std::find(b.stages.begin(), b.stages.end(), stage) != b.stages.end(); });
+}
+
+PlannedPool Joined(const PlannedPool& a, const PlannedPool& b) {
+  PlannedPool joined = a;
+  absl::StrAppend(&joined.name, " and ", b.name);
+  joined.stages.insert(joined.stages.end(), b.stages.begin(), b.stages.end());
+  joined.bytes.insert(joined.bytes.end(), b.bytes.begin(), b.bytes.end());
+  joined.residents.insert(joined.residents.end(), b.residents.begin(), b.residents.end());
+  joined.stride = std::max(joined.stride, b.stride);
+  joined.stays.insert(joined.stays.end(), b.stays.begin(), b.stays.end());
+  Colour(/*grace=*/false, &joined);
   return joined;
 }
 
-// Joins the pools of a rank's stages where that takes fewer bytes.
-void Share(const Flow& flow, Pools* pools) {
-  std::map<std::string, std::vector<int>> alike;
-  std::map<std::string, int> likes;
-  for (int p = 0; p < static_cast<int>(pools->pools.size()); ++p) {
-    const std::string key = ShareKey(flow, pools->pools[p], &likes);
-    if (!key.empty()) alike[key].push_back(p);
+uint64_t BytesOf(const PlannedPool& pool) { return pool.stride * pool.slots; }
+
+// Pools of a rank that are looked at: pairs of them are.
+constexpr size_t kMostShared = 64;
+
+// Joins, one pair after the other, the two of a rank's pools that take the most bytes fewer as one.
+void JoinBest(std::vector<PlannedPool> pools, std::vector<PlannedPool>* result) {
+  std::vector<std::vector<int64_t>> saved(pools.size(), std::vector<int64_t>(pools.size(), 0));  // [a][b], a < b
+  std::vector<bool> gone(pools.size(), false);
+  const auto look = [&](size_t a, size_t b) {
+    saved[a][b] = 0;
+    if (gone[a] || gone[b] || !MayJoin(pools[a], pools[b])) return;
+    saved[a][b] = static_cast<int64_t>(BytesOf(pools[a]) + BytesOf(pools[b])) -
+                  static_cast<int64_t>(BytesOf(Joined(pools[a], pools[b])));
+  };
+  for (size_t a = 0; a < pools.size(); ++a) {
+    for (size_t b = a + 1; b < pools.size(); ++b) look(a, b);
   }
-  std::vector<PlannedPool> before = std::move(pools->pools);
-  std::map<int, PlannedPool> joined;  // by first member
-  std::set<int> gone;
-  for (const auto& [key, members] : alike) {
-    if (members.size() < 2) continue;
-    PlannedPool one = Joined(before, members);
-    Colour(/*grace=*/false, &one);
-    uint64_t apart = 0;
-    for (int p : members) {
-      Colour(/*grace=*/false, &before[p]);
-      apart += before[p].stride * before[p].slots;
+  for (;;) {
+    size_t best_a = 0, best_b = 0;
+    int64_t most = 0;
+    for (size_t a = 0; a < pools.size(); ++a) {
+      for (size_t b = a + 1; b < pools.size(); ++b) {
+        if (saved[a][b] <= most) continue;
+        most = saved[a][b];
+        best_a = a;
+        best_b = b;
+      }
     }
-    if (one.stride * one.slots >= apart) continue;
-    gone.insert(members.begin() + 1, members.end());
-    joined.emplace(members[0], std::move(one));
+    if (most == 0) break;
+    pools[best_a] = Joined(pools[best_a], pools[best_b]);
+    gone[best_b] = true;
+    for (size_t other = 0; other < pools.size(); ++other) {
+      if (other != best_a) look(std::min(other, best_a), std::max(other, best_a));
+      if (other != best_b) look(std::min(other, best_b), std::max(other, best_b));
+    }
   }
-  pools->pools.clear();
-  for (std::vector<int>& of_rank : pools->of_rank) of_rank.clear();
-  for (int p = 0; p < static_cast<int>(before.size()); ++p) {
-    if (gone.contains(p)) continue;
-    const auto found = joined.find(p);
-    PlannedPool& pool =
-        pools->pools.emplace_back(found != joined.end() ? std::move(found->second) : std::move(before[p]));
+  for (size_t p = 0; p < pools.size(); ++p) {
+    if (!gone[p]) result->push_back(std::move(pools[p]));
+  }
+}
+
+// Joins pools of a rank's stages where that takes fewer bytes: equal chunks that take turns, and what one stage holds
+// from F to B with what another holds from B to W, of which there is most when few of the first are left.
+void Share(const Flow& flow, Pools* pools) {
+  std::vector<PlannedPool> before = std::move(pools->pools), after;
+  for (std::vector<int>& of_rank : pools->of_rank) {
+    std::vector<PlannedPool> shared;
+    for (int p : of_rank) {
+      Colour(/*grace=*/false, &before[p]);
+      const bool may = MayShare(flow, before[p]) && shared.size() < kMostShared;
+      (may ? shared : after).push_back(std::move(before[p]));
+    }
+    JoinBest(std::move(shared), &after);
+    of_rank.clear();
+  }
+  // In the order in which the first of their values are made.
+  std::stable_sort(after.begin(), after.end(),
+                   [](const PlannedPool& a, const PlannedPool& b) { return a.residents[0] < b.residents[0]; });
+  for (PlannedPool& pool : after) {
     std::vector<int>& of_rank = pools->of_rank[pool.rank];
     pool.index = static_cast<int>(of_rank.size());
-    of_rank.push_back(static_cast<int>(pools->pools.size()) - 1);
+    of_rank.push_back(static_cast<int>(pools->pools.size()));
     for (int r : pool.residents) pools->pool_of[r] = of_rank.back();
+    pools->pools.push_back(std::move(pool));
   }
 }
 

@@ -15,10 +15,11 @@ constexpr double kUnknown = std::numeric_limits<double>::infinity();
 
 class Placing {
  public:
-  Placing(const Schedule& order, const ScheduleCosts& costs, int limit, bool in_every_gap)
+  Placing(const Schedule& order, const ScheduleCosts& costs, int limit, int kept, bool in_every_gap)
       : order_(order),
         costs_(costs),
         limit_(limit),
+        kept_(kept),
         in_every_gap_(in_every_gap),
         forward_(order.stages * order.micro_batches, kUnknown),
         backward_(order.stages * order.micro_batches, kUnknown),
@@ -84,7 +85,7 @@ class Placing {
     const Action action = rank.waiting.front();
     rank.waiting.pop_front();
     rank.list.push_back(action);
-    --rank.held;
+    rank.held -= kept_;
     rank.now = time + costs_.backward_weight[action.stage];
     events_.push({rank.now, r});
   }
@@ -94,7 +95,7 @@ class Placing {
     const Action& action = order_.ranks[r][rank.head++];
     const bool forward = action.phase == proto::F;
     rank.list.push_back(action);
-    rank.held += forward ? 2 : -1;
+    rank.held += forward ? 2 : kept_ - 2;
     rank.now = time + (forward ? costs_.forward : costs_.backward_input)[action.stage];
     (forward ? forward_ : backward_)[At(action.stage, action.micro_batch)] = rank.now;
     if (!forward) rank.waiting.push_back({action.stage, proto::W, action.micro_batch});
@@ -112,7 +113,7 @@ class Placing {
 
   const Schedule& order_;
   const ScheduleCosts& costs_;
-  const int limit_;
+  const int limit_, kept_;
   const bool in_every_gap_;
   std::vector<double> forward_, backward_;  // ends
   std::vector<Rank> ranks_;
@@ -121,8 +122,8 @@ class Placing {
 
 }  // namespace
 
-Schedule LazyW(const Schedule& schedule, const ScheduleCosts& costs, int limit, bool in_every_gap) {
-  return Placing(schedule, costs, limit, in_every_gap).Run();
+Schedule LazyW(const Schedule& schedule, const ScheduleCosts& costs, int limit, int kept, bool in_every_gap) {
+  return Placing(schedule, costs, limit, kept, in_every_gap).Run();
 }
 
 }  // namespace millrace

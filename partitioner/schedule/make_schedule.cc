@@ -229,7 +229,7 @@ absl::StatusOr<ScheduleCosts> CostsOfStages(const ScheduleRequest& request, cons
   costs.communication = TransferPerStage(request.communication, rank_of_stage);
   for (int rank : rank_of_stage) {
     costs.stash.push_back(1.0 / chunks[rank]);
-    costs.weight_stash.push_back(0.5 / chunks[rank]);
+    costs.weight_stash.push_back(request.weight_stash / chunks[rank]);
   }
   return costs;
 }
@@ -241,6 +241,9 @@ absl::StatusOr<ScheduleCosts> CostsOfRequest(const ScheduleRequest& request) {
 }
 
 absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request) {
+  if (!std::isfinite(request.weight_stash) || request.weight_stash < 0) {
+    return Bad(request, absl::StrCat("a share of ", request.weight_stash, " that stays from B to W"));
+  }
   MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfRequest(request));
   if (!std::isfinite(request.memory_limit) || request.memory_limit < 0) {
     return Bad(request, absl::StrCat("a memory limit of ", request.memory_limit,

@@ -28,6 +28,9 @@ struct ScheduleRequest {
   // "zb-auto" only: what a rank may hold, in whole-rank micro-batches, of which B frees one half and W the other.
   // 0: no limit.
   double memory_limit = 0;
+  // Of what a stage holds between F and B, the share that it holds between B and W. The V-schedules run W's sooner
+  // where it is large, so as to hold no more than they say.
+  double weight_stash = 0.5;
 };
 
 // INVALID_ARGUMENT says which part of the request is at fault: an unknown kind, numbers below 1 or too large, lists of

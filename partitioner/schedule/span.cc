@@ -55,6 +55,9 @@ class Play {
         if (arrival == kNotYet) return false;
         start = std::max(start, arrival);
       }
+    } else if (action.phase == proto::R) {
+      if (forward_[At(s, m)] == kNotYet) return false;
+      duration = costs_.recompute.empty() ? costs_.forward[s] : costs_.recompute[s];
     } else if (action.phase != proto::W) {
       duration = costs_.backward_input[s] + (action.phase == proto::BW ? costs_.backward_weight[s] : 0);
       const double arrival = s + 1 < schedule_.stages ? Arrival(backward_, s + 1, s, m) : forward_[At(s, m)];
@@ -68,7 +71,7 @@ class Play {
     if (action.phase == proto::F) {
       forward_[At(s, m)] = now_[rank];
       if (s + 1 < schedule_.stages) Wake(schedule_.rank_of_stage[s + 1], rank);
-    } else if (action.phase != proto::W) {
+    } else if (action.phase == proto::B || action.phase == proto::BW) {
       backward_[At(s, m)] = now_[rank];
       if (s > 0) Wake(schedule_.rank_of_stage[s - 1], rank);
     }

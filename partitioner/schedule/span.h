@@ -11,7 +11,8 @@
 namespace millrace {
 
 // The longest span over the ranks (end of the last action - start of the first one); nothing when the ranks wait for
-// each other in a circle. REQUIRES: a complete schedule of F and B, W or BW; costs of as many stages.
+// each other in a circle. REQUIRES: a complete schedule of F and B, W or BW, with or without R; costs of as many
+// stages.
 std::optional<double> LongestSpan(const Schedule& schedule, const ScheduleCosts& costs);
 
 }  // namespace millrace

@@ -92,7 +92,18 @@ std::vector<Action> OrderOfRank(int ranks, int rank, int micro_batches, const st
   return order;
 }
 
-int HalvesOf(proto::Phase phase) { return phase == proto::F ? 2 : phase == proto::BW ? -2 : -1; }
+int HalvesOf(proto::Phase phase, int kept) {
+  return phase == proto::F ? 2 : phase == proto::BW ? -2 : phase == proto::W ? -kept : kept - 2;
+}
+
+int MostHeld(const Schedule& schedule, int kept) {
+  int most = 0;
+  for (const std::vector<Action>& list : schedule.ranks) {
+    int held = 0;
+    for (const Action& action : list) most = std::max(most, held += HalvesOf(action.phase, kept));
+  }
+  return most;
+}
 
 }  // namespace
 
@@ -104,13 +115,13 @@ Schedule RepeatBlock(int ranks, int micro_batches, const VSteps& steps) {
   return schedule;
 }
 
-int MostHeldHalves(const Schedule& schedule) {
-  int most = 0;
-  for (const std::vector<Action>& list : schedule.ranks) {
-    int held = 0;
-    for (const Action& action : list) most = std::max(most, held += HalvesOf(action.phase));
-  }
-  return most;
+int MostHeldHalves(const Schedule& schedule) { return MostHeld(schedule, 1); }
+
+int KeptHalves(const ScheduleCosts& costs) {
+  double stash = 0, weight_stash = 0;
+  for (double bytes : costs.stash) stash += bytes;
+  for (double bytes : costs.weight_stash) weight_stash += bytes;
+  return weight_stash > 0.75 * stash ? 2 : 1;
 }
 
 Schedule WAfterB(const Schedule& schedule) {
@@ -128,10 +139,11 @@ Schedule WAfterB(const Schedule& schedule) {
 }
 
 Schedule BestOfBlock(const Schedule& order, const ScheduleCosts& costs, int limit) {
+  const int kept = KeptHalves(costs);
   Schedule best = WAfterB(order);
   double best_span = *LongestSpan(best, costs);
   const auto consider = [&](Schedule schedule) {
-    if (MostHeldHalves(schedule) > limit) return;
+    if (MostHeld(schedule, kept) > limit) return;
     const std::optional<double> span = LongestSpan(schedule, costs);
     if (!span.has_value() || *span >= best_span) return;
     best_span = *span;
@@ -139,16 +151,16 @@ Schedule BestOfBlock(const Schedule& order, const ScheduleCosts& costs, int limi
   };
   std::vector<Schedule> orders = {order, WAfterB(order)};
   for (int i = 0; i < 2; ++i) {
-    const int own = MostHeldHalves(orders[i]);
+    const int own = MostHeld(orders[i], kept);
     if (own > limit) continue;
     for (bool in_gaps_only : {true, false}) {
-      orders.push_back(Squeeze(orders[i], costs, {own, in_gaps_only}));
-      if (own < limit) orders.push_back(Squeeze(orders[i], costs, {limit, in_gaps_only}));
+      orders.push_back(Squeeze(orders[i], costs, {own, kept, in_gaps_only}));
+      if (own < limit) orders.push_back(Squeeze(orders[i], costs, {limit, kept, in_gaps_only}));
     }
   }
   for (const Schedule& candidate : orders) {
     consider(candidate);
-    for (bool in_every_gap : {true, false}) consider(LazyW(candidate, costs, limit, in_every_gap));
+    for (bool in_every_gap : {true, false}) consider(LazyW(candidate, costs, limit, kept, in_every_gap));
   }
   return best;
 }

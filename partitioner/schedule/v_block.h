@@ -26,11 +26,16 @@ struct VSteps {
 Schedule RepeatBlock(int ranks, int micro_batches, const VSteps& steps);
 
 // What the ranks of a V hold at most, in halves of a chunk's micro-batch (B frees one half, W the other): the largest
-// of all ranks.
+// of all ranks. The papers' count, by which a schedule's limit is set.
 int MostHeldHalves(const Schedule& schedule);
 
+// Halves of a chunk's micro-batch that stay from B to W under `costs`: 1, or 2 where W needs nearly as much as F
+// leaves, as in a transformer whose attention keeps no scores. A limit is then kept by running W's sooner.
+int KeptHalves(const ScheduleCosts& costs);
+
 struct SqueezeOptions {
-  int limit;          // in halves, as MostHeldHalves counts; no less than what the order itself holds
+  int limit;          // in halves; no less than what the order itself holds
+  int kept;           // halves, as KeptHalves says
   bool in_gaps_only;  // run a later pass only when it ends before the next one in order is known to be ready
 };
 
@@ -41,7 +46,8 @@ Schedule Squeeze(const Schedule& order, const ScheduleCosts& costs, const Squeez
 Schedule WAfterB(const Schedule& schedule);
 
 // The quickest under `costs` of `order` with its W's where they stand, right after their B's and moved by LazyW,
-// squeezed and not, that holds no more than `limit` halves. REQUIRES: `limit` no less than WAfterB(order) holds.
+// squeezed and not, that holds no more than `limit` halves, of which a B frees as many as `costs` say. REQUIRES:
+// `limit` no less than WAfterB(order) holds.
 Schedule BestOfBlock(const Schedule& order, const ScheduleCosts& costs, int limit);
 
 }  // namespace millrace

@@ -72,6 +72,10 @@ class Squeezer {
                                       : costs_.backward_weight[action.stage];
   }
 
+  int HalvesOf(proto::Phase phase) const {
+    return phase == proto::F ? 2 : phase == proto::W ? -options_.kept : options_.kept - 2;
+  }
+
   void Decide(int r, double time) {
     Rank& rank = ranks_[r];
     const std::vector<Action>& order = order_.ranks[r];
@@ -105,7 +109,7 @@ class Squeezer {
         const bool in_time = !options_.in_gaps_only || time + Duration(action) <= gap_end;
         if (fits && in_time && ReadyAt(action) <= time) return static_cast<int>(i);
       }
-      held += action.phase == proto::F ? 2 : -1;
+      held += HalvesOf(action.phase);
       most = std::max(most, held);
     }
     return -1;
@@ -115,7 +119,7 @@ class Squeezer {
     Rank& rank = ranks_[r];
     const Action& action = order_.ranks[r][index];
     rank.taken[index] = true;
-    rank.held += action.phase == proto::F ? 2 : -1;
+    rank.held += HalvesOf(action.phase);
     rank.list.push_back(action);
     rank.now = time + Duration(action);
     events_.push({rank.now, r});

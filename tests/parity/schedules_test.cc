@@ -5,6 +5,7 @@
 #include <string>
 #include <tuple>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "partitioner/graph/gpt2.h"
@@ -37,6 +38,21 @@ absl::StatusOr<proto::Model> ModelNamed(const std::string& name) {
   return MakeLlama(options);
 }
 
+// The case must be what it says: R's where they are placed, copies in the backward pass where they are inside.
+void CheckRecomputation(const proto::ExecutionPlan& plan, const std::string& recompute) {
+  bool placed = false, inside = false;
+  for (const proto::StageProgram& stage : plan.programs(0).stages()) {
+    for (const proto::PhaseProgram& phase : stage.phases()) {
+      placed |= phase.phase() == proto::R;
+      for (const proto::KernelCall& call : phase.calls()) {
+        inside |= phase.phase() != proto::R && absl::StartsWith(call.node(), "again/");
+      }
+    }
+  }
+  EXPECT_EQ(placed, recompute == "placed");
+  EXPECT_EQ(inside, recompute == "inside" || recompute == "segments");
+}
+
 RunResult Train(const std::string& model_name, int pp, const std::string& schedule, const std::string& recompute) {
   const auto model = ModelNamed(model_name);
   EXPECT_TRUE(model.ok()) << model.status();
@@ -44,9 +60,12 @@ RunResult Train(const std::string& model_name, int pp, const std::string& schedu
   options.micro_batch = 1;
   options.micro_batches = kMicroBatches;
   options.schedule = schedule;
-  options.recompute = recompute;
+  options.recompute = recompute == "none" ? "none" : "all";
+  options.recompute_as = recompute == "placed" ? "placed" : "inside";
+  options.recompute_segments = recompute == "segments" ? 3 : 0;
   options.with_eval = options.with_logits = false;
   const auto plan = PlanFor(*model, options);
+  if (plan.ok()) CheckRecomputation(*plan, recompute);
   EXPECT_TRUE(plan.ok()) << plan.status();
   if (!plan.ok()) return {};
   EXPECT_EQ(plan->programs(0).schedule(), schedule);
@@ -82,11 +101,12 @@ TEST_P(Schedules, TrainToTheOneStageBits) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Schedules,
                          testing::Combine(testing::Values("gpt2", "llama"), testing::ValuesIn(ScheduleKinds()),
-                                          testing::Values(2, 4), testing::Values("none", "all")),
+                                          testing::Values(2, 4),
+                                          testing::Values("none", "inside", "segments", "placed")),
                          [](const auto& info) {
-                           return absl::StrCat(
-                               std::get<0>(info.param), "_", absl::StrReplaceAll(std::get<1>(info.param), {{"-", "_"}}),
-                               "_", std::get<2>(info.param), std::get<3>(info.param) == "all" ? "_recomputed" : "");
+                           return absl::StrCat(std::get<0>(info.param), "_",
+                                               absl::StrReplaceAll(std::get<1>(info.param), {{"-", "_"}}), "_",
+                                               std::get<2>(info.param), "_", std::get<3>(info.param));
                          });
 
 }  // namespace

@@ -87,6 +87,25 @@ class ScheduleTest(unittest.TestCase):
         self.assertIn('to free one of the 2 stash slots of stage 0', done.stderr)
         self.assertEqual(schedule('1f1b', '--stages=2', '--micro-batches=3', '--stash-slots=2,1').returncode, 0)
 
+    def test_recompute(self):
+        base = ['1f1b', '--stages=4', '--micro-batches=8']
+        self.assertEqual(figures(*base, '--recompute=inside')['longest_span'], 44)
+        self.assertEqual(figures(*base, '--recompute=placed')['longest_span'], 41)
+        self.assertEqual(figures(*base, '--recompute=inside', '--recompute-time=0.5')['longest_span'], 33 + 11 / 2)
+        self.assertIn('33 without, 44 inside B, 41 placed; placing hides 27.3 %',
+                      schedule(*base, '--recompute=placed').stdout)
+        text = schedule(*base, '--recompute=placed', '--format=csv').stdout
+        self.assertEqual(text.count('R'), 4 * 8)
+        path = self.write(text)
+        self.assertEqual(figures('file', f'--file={path}')['longest_span'], 41)
+        for arguments, word in [(['--recompute=outside'], 'inside'), (['--recompute-time=1'], '--recompute='),
+                                (['--recompute=placed', '--recompute-time=1,2'], 'recompute-time'),
+                                (['--recompute=placed', '--recompute-time=-1'], 'not a time')]:
+            done = schedule(*base, *arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn(word, done.stderr)
+        self.assertIn('of its own', schedule('file', f'--file={path}', '--recompute=placed').stderr)
+
     def test_svg_is_xml_with_every_action(self):
         done = schedule('zb-h1', '--stages=3', '--micro-batches=5', '--format=svg')
         rects = xml.dom.minidom.parseString(done.stdout).getElementsByTagName('rect')

@@ -60,14 +60,21 @@ std::string LargestNodes(const StageFigures& f) {
 }
 
 std::string StageTable(const std::vector<StageFigures>& stages) {
-  std::string out = "stage rank nodes  parameters   forward  backward    weight     share     arena\n";
   double total = 0;
-  for (const StageFigures& f : stages) total += f.forward + f.backward + f.weight;
+  bool placed = false;
   for (const StageFigures& f : stages) {
-    const double share = total > 0 ? 100 * (f.forward + f.backward + f.weight) / total : 0;
-    absl::StrAppendFormat(&out, "%5d %4d %5d %11d %9s %9s %9s %8.1f%% %9s\n", f.stage, f.rank, f.nodes, f.parameters,
-                          SecondsText(f.forward), SecondsText(f.backward), f.weight > 0 ? SecondsText(f.weight) : "-",
-                          share, BytesText(f.arena));
+    total += f.forward + f.recompute + f.backward + f.weight;
+    placed |= f.recompute > 0;
+  }
+  std::string out = absl::StrCat("stage rank nodes  parameters   forward ", placed ? "recompute " : "",
+                                 " backward    weight     share     arena\n");
+  for (const StageFigures& f : stages) {
+    const double share = total > 0 ? 100 * (f.forward + f.recompute + f.backward + f.weight) / total : 0;
+    absl::StrAppendFormat(&out, "%5d %4d %5d %11d %9s ", f.stage, f.rank, f.nodes, f.parameters,
+                          SecondsText(f.forward));
+    if (placed) absl::StrAppendFormat(&out, "%9s ", f.recompute > 0 ? SecondsText(f.recompute) : "-");
+    absl::StrAppendFormat(&out, "%9s %9s %8.1f%% %9s\n", SecondsText(f.backward),
+                          f.weight > 0 ? SecondsText(f.weight) : "-", share, BytesText(f.arena));
   }
   return out;
 }
@@ -109,9 +116,10 @@ std::string ExplainSummary(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");
   if (train == nullptr) return "the plan has no train program\n";
   std::string out = absl::StrFormat(
-      "%s: %d stages (cut %s), schedule %s, %d micro-batches of %d, optimizer %s\n"
+      "%s: %d stages (cut %s), schedule %s, recompute %s, %d micro-batches of %d, optimizer %s\n"
       "predicted step %s, bubble %.1f %%; plan %s\n",
-      TerminalText(plan.model_name()), train->stages_size(), plan.cut(), train->schedule(), train->micro_batches(),
+      TerminalText(plan.model_name()), train->stages_size(), plan.cut(), train->schedule(),
+      TerminalText(train->recompute().empty() ? "none" : train->recompute()), train->micro_batches(),
       train->micro_batch_size(), plan.optimizer(), SecondsText(train->predicted_seconds()),
       100 * train->predicted_bubble(), plan.hash().substr(0, 16));
   return absl::StrCat(out, CostsText(plan.costs()), StageTable(FiguresOfStages(plan, *train)));
@@ -185,6 +193,7 @@ std::string ExplainJson(const proto::ExecutionPlan& plan, const Explanation& exp
   out["cut"] = plan.cut();
   out["optimizer"] = plan.optimizer();
   out["schedule"] = train.schedule();
+  out["recompute"] = train.recompute().empty() ? "none" : train.recompute();
   out["micro_batch"] = train.micro_batch_size();
   out["micro_batches"] = train.micro_batches();
   out["predicted_seconds"] = train.predicted_seconds();

@@ -103,6 +103,8 @@ absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   schedules.push_back("auto");
   MR_RETURN_IF_ERROR(CheckWord("schedule", flags.schedule, schedules));
   MR_RETURN_IF_ERROR(CheckRange("chunks", flags.chunks, 0, 64));
+  MR_RETURN_IF_ERROR(CheckWord("recompute-as", flags.recompute_as, {"inside", "placed"}));
+  MR_RETURN_IF_ERROR(CheckRange("recompute-segments", flags.recompute_segments, 0, 1024));
   MR_RETURN_IF_ERROR(CheckWord("cut", flags.cut, {"balanced", "even", "by-hand"}));
   MR_RETURN_IF_ERROR(CheckWord("optimizer", flags.optimizer, {"adamw", "sgd"}));
   if (flags.cut == "by-hand" && flags.cut_after.empty() && flags.pp != 1) {
@@ -120,6 +122,8 @@ absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   options.chunks = static_cast<int>(flags.chunks);
   options.memory_limit = flags.memory_limit;
   options.recompute = flags.recompute;
+  options.recompute_as = flags.recompute_as;
+  options.recompute_segments = static_cast<int>(flags.recompute_segments);
   options.considered = TellChoices;
   options.cut = flags.cut_after.empty() ? flags.cut : "by-hand";
   options.cut_after = flags.cut_after;
@@ -147,8 +151,10 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->Int("chunks", &chunks, "stages of a rank, of --schedule=interleaved; 0: 2");
   flags->Double("memory-limit", &memory_limit,
                 "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit");
-  flags->String("recompute", &recompute,
-                "none, all, or stages (0,2,...) that keep only their inputs and run forward again inside B");
+  flags->String("recompute", &recompute, "none, all, or stages (0,2,...) that make their activations again");
+  flags->String("recompute-as", &recompute_as,
+                "inside B, segment by segment, or placed: actions R of whole stages, where a rank would wait");
+  flags->Int("recompute-segments", &recompute_segments, "of each stage, inside B; 0: as many as take the fewest bytes");
   flags->String("cut", &cut, "balanced (by cost), even (by count) or by-hand");
   flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
   flags->String("optimizer", &optimizer, "adamw or sgd");

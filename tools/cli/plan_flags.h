@@ -26,6 +26,8 @@ struct PlanFlags {
   int64_t chunks = 0;
   double memory_limit = 0;
   std::string recompute = "none";
+  std::string recompute_as = "inside";
+  int64_t recompute_segments = 0;
   std::string cut = "balanced";
   std::vector<std::string> cut_after;
   std::string optimizer = "adamw";

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "partitioner/schedule/make_schedule.h"
+#include "partitioner/schedule/place_recompute.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/plan/pytorch_csv.h"
@@ -67,6 +68,8 @@ class ScheduleCommand : public Command {
                    "device, or one for each stage");
     flags->Strings("backward-input", &backward_input_, "the same of the gradient for the input");
     flags->Strings("backward-weight", &backward_weight_, "the same of the gradient for the weights");
+    flags->String("recompute", &recompute_, "of all stages: none, inside (B takes longer) or placed (actions R)");
+    flags->Strings("recompute-time", &recompute_time_, "the time of one; default: the forward pass's");
     flags->Strings("communication", &communication_,
                    "time of one transfer from a device to the next; with --bandwidth, its latency");
     resources_.Declare(flags);
@@ -88,6 +91,10 @@ class ScheduleCommand : public Command {
                                      nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
     }
     MR_RETURN_IF_ERROR(CheckWord("format", format_, {"grid", "csv", "json", "svg"}));
+    MR_RETURN_IF_ERROR(CheckWord("recompute", recompute_, {"none", "inside", "placed"}));
+    if (flags.WasGiven("recompute-time") && recompute_ == "none") {
+      return UsageError("--recompute-time needs --recompute=inside or --recompute=placed");
+    }
     MR_RETURN_IF_ERROR(CheckWord("csv", csv_, {"millrace", "pytorch"}));
     if (json_ && flags.WasGiven("format") && format_ != "json") {
       return UsageError(absl::StrCat("--json and --format=", format_, " ask for different things"));
@@ -136,7 +143,7 @@ class ScheduleCommand : public Command {
       schedule = MakeSchedule(whole);
       if (!schedule.ok()) return UsageError(schedule.status().message());
     }
-    return Print(*schedule, costs, resources, request.kind, csv_ == "pytorch");
+    return Recompute(*schedule, costs, resources, request.kind, csv_ == "pytorch");
   }
 
   absl::Status RunFile(const FlagSet& flags, const ScheduleRequest& request) const {
@@ -156,7 +163,41 @@ class ScheduleCommand : public Command {
     const absl::StatusOr<ScheduleCosts> costs = CostsOfStages(request, schedule->rank_of_stage);
     if (!costs.ok()) return UsageError(costs.status().message());
     MR_ASSIGN_OR_RETURN(const ScheduleResources resources, resources_.For(*schedule));
-    return Print(*schedule, *costs, resources, file_, false);
+    return Recompute(*schedule, *costs, resources, file_, false);
+  }
+
+  // Prints the schedule with the recomputation that is asked for, and what that costs.
+  absl::Status Recompute(const Schedule& schedule, ScheduleCosts costs, const ScheduleResources& resources,
+                         const std::string& title, bool pytorch) const {
+    if (recompute_ == "none") return Print(schedule, costs, resources, title, pytorch);
+    if (const absl::Status valid = VerifySchedule(schedule); !valid.ok()) return Invalid(valid);
+    for (const std::vector<Action>& rank : schedule.ranks) {
+      for (const Action& action : rank) {
+        if (action.phase != proto::R) continue;
+        return UsageError(absl::StrCat("--recompute=", recompute_, ", but the schedule has actions R of its own"));
+      }
+    }
+    MR_ASSIGN_OR_RETURN(costs.recompute, RecomputeTimes(schedule));
+    const std::vector<bool> all(schedule.stages, true);
+    MR_RETURN_IF_ERROR(recompute_ == "inside"
+                           ? Print(schedule, RecomputeInside(costs, all), resources, title, pytorch)
+                           : Print(PlaceRecompute(schedule, costs, all), costs, resources, title, pytorch));
+    if (format_ != "grid") return absl::OkStatus();
+    const RecomputeSpans spans = SpansOfRecompute(schedule, costs, all);
+    std::printf("recomputation: longest span %.6g without, %.6g inside B, %.6g placed; placing hides %.1f %%\n",
+                spans.without, spans.inside, spans.placed, 100 * spans.hidden);
+    return absl::OkStatus();
+  }
+
+  // By stage; empty: as forward.
+  absl::StatusOr<std::vector<double>> RecomputeTimes(const Schedule& schedule) const {
+    if (recompute_time_.empty()) return std::vector<double>();
+    ScheduleRequest request;
+    request.kind = "recompute-time";
+    MR_ASSIGN_OR_RETURN(request.forward, Times("recompute-time", recompute_time_));
+    const absl::StatusOr<ScheduleCosts> costs = CostsOfStages(request, schedule.rank_of_stage);
+    if (!costs.ok()) return UsageError(costs.status().message());
+    return costs->forward;
   }
 
   // A file whose content is not a schedule. Machines read the same on stdout.
@@ -223,8 +264,9 @@ class ScheduleCommand : public Command {
   int64_t stages_ = 0, micro_batches_ = 0, chunks_ = 1, width_ = 0;
   std::vector<std::string> forward_, backward_input_, backward_weight_, communication_;
   ScheduleResourceFlags resources_;
+  std::vector<std::string> recompute_time_;
   double memory_limit_ = 0;
-  std::string file_, csv_ = "millrace", format_ = "grid";
+  std::string file_, csv_ = "millrace", format_ = "grid", recompute_ = "none";
   bool json_ = false;
 };
 

@@ -13,11 +13,16 @@ namespace {
 
 constexpr int kMicroBatches = 3;
 
-absl::StatusOr<RunResult> Train(const proto::Model& model, int pp, const std::string& csv) {
+absl::StatusOr<RunResult> Train(const proto::Model& model, int pp, const std::string& csv,
+                                PartitionOptions asked = {}) {
   PartitionOptions options = OptionsFor("reference", pp);
   options.micro_batch = 2;
   options.micro_batches = kMicroBatches;
   options.cut = "even";
+  options.schedule = asked.schedule;
+  options.recompute = asked.recompute;
+  options.recompute_as = asked.recompute_as;
+  options.recompute_segments = asked.recompute_segments;
   if (!csv.empty()) options.custom_schedule = Schedule::ParseCsv(csv).value();
   const auto plan = PlanFor(model, options);
   if (!plan.ok()) return plan.status();
@@ -28,11 +33,14 @@ absl::StatusOr<RunResult> Train(const proto::Model& model, int pp, const std::st
   return RunPlan(*plan, run);
 }
 
+std::vector<NamedModel> Models() {
+  return {{"ThreeReaders", ThreeReaders()}, {"TiedLayers", TiedLayers()},     {"Views", Views()},
+          {"SkipNet", SkipNet()},           {"PartlyFrozen", PartlyFrozen()}, {"Gpt2Dropout", TinyGpt2(0.2)},
+          {"LlamaTied", TinyLlama(2, true)}};
+}
+
 TEST(CustomScheduleTest, EveryScheduleGivesTheBitsOfOneStage) {
-  const std::vector<NamedModel> models = {
-      {"ThreeReaders", ThreeReaders()}, {"TiedLayers", TiedLayers()},     {"Views", Views()},
-      {"SkipNet", SkipNet()},           {"PartlyFrozen", PartlyFrozen()}, {"Gpt2Dropout", TinyGpt2(0.2)},
-      {"LlamaTied", TinyLlama(2, true)}};
+  const std::vector<NamedModel> models = Models();
   const std::vector<std::vector<int>> placements = {{0}, {0, 1}, {0, 1, 0}, {0, 1, 0, 1}, {0, 1, 1, 0}, {1, 2, 0}};
   for (const NamedModel& named : models) {
     const auto one = Train(named.model, 1, "");
@@ -49,6 +57,31 @@ TEST(CustomScheduleTest, EveryScheduleGivesTheBitsOfOneStage) {
       EXPECT_EQ(many->losses, one->losses) << named.name << "\n" << csv;
       EXPECT_EQ(many->norms, one->norms) << named.name << "\n" << csv;
       EXPECT_THAT(Differences(many->weights, one->weights), testing::IsEmpty()) << named.name << "\n" << csv;
+    }
+  }
+}
+
+// Views, skips, tied and frozen parameters across the borders of segments, and R's of stages that hold them.
+TEST(CustomScheduleTest, RecomputationGivesTheBitsOfOneStage) {
+  for (const NamedModel& named : Models()) {
+    const auto one = Train(named.model, 1, "");
+    ASSERT_TRUE(one.ok()) << named.name << ": " << one.status();
+    for (const std::string kind : {"1f1b", "zb-h1", "v-min"}) {
+      for (const int segments : {-1, 0, 1, 2, 3, 100}) {
+        PartitionOptions options;
+        options.schedule = kind;
+        options.recompute = "all";
+        options.recompute_as = segments < 0 ? "placed" : "inside";
+        options.recompute_segments = std::max(0, segments);
+        for (const int pp : {1, 2}) {
+          const auto many = Train(named.model, pp, "", options);
+          ASSERT_TRUE(many.ok()) << named.name << " " << kind << " " << segments << ": " << many.status();
+          EXPECT_EQ(many->losses, one->losses) << named.name << " " << kind << " " << segments;
+          EXPECT_EQ(many->norms, one->norms) << named.name << " " << kind << " " << segments;
+          EXPECT_THAT(Differences(many->weights, one->weights), testing::IsEmpty())
+              << named.name << " " << kind << " " << segments;
+        }
+      }
     }
   }
 }

@@ -1,6 +1,8 @@
 // Schedules asked for by name: every kind becomes a plan that verifies; "auto" takes the best that fits.
 #include <algorithm>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
 #include "partitioner/graph/gpt2.h"
 #include "partitioner/schedule/make_schedule.h"
@@ -83,6 +85,84 @@ TEST(KindsTest, AutoSaysWhyNothingFits) {
   EXPECT_TRUE(absl::IsResourceExhausted(Partition(Gpt2(), options, MadeUpNeeds).status()));
   options.memory_limit = 2;
   EXPECT_EQ(Partition(Gpt2(), options, MadeUpNeeds).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+uint64_t LargestArena(const proto::ExecutionPlan& plan) {
+  uint64_t largest = 0;
+  for (const proto::Rank& rank : plan.ranks()) largest = std::max(largest, rank.arena_bytes());
+  return largest;
+}
+
+void LimitMemory(uint64_t bytes, PartitionOptions* options) {
+  for (auto& device : *options->cluster.mutable_devices()) device.set_memory_bytes(bytes);
+}
+
+// The value of a flag in a message, empty where it has none.
+std::string FlagIn(absl::string_view text, absl::string_view flag) {
+  const size_t at = text.find(flag);
+  if (at == absl::string_view::npos) return "";
+  const absl::string_view rest = text.substr(at + flag.size());
+  return std::string(rest.substr(0, rest.find_first_of(" ;")));
+}
+
+TEST(KindsTest, SaysHowMuchIsMissingAndWhatWouldFit) {
+  const proto::Model model = Gpt2();
+  PartitionOptions options = OptionsFor(4, 8);
+  const uint64_t kept = LargestArena(Partition(model, options, MadeUpNeeds).value());
+  LimitMemory(kept - 1, &options);
+  const absl::Status status = Partition(model, options, MadeUpNeeds).status();
+  ASSERT_TRUE(absl::IsResourceExhausted(status)) << status;
+  const std::string message(status.message());
+  EXPECT_TRUE(absl::StrContains(message, " 1 more than its ")) << message;
+  const size_t at = message.find("what fits, the shortest step first: ");
+  ASSERT_NE(at, std::string::npos) << message;
+  // Each way that is told is one: planned with the memory there is.
+  int ways = 0;
+  for (absl::string_view way : absl::StrSplit(message.substr(at), "; ")) {
+    PartitionOptions other = options;
+    if (const std::string kind = FlagIn(way, "--schedule="); !kind.empty()) other.schedule = kind;
+    if (const std::string stages = FlagIn(way, "--recompute="); !stages.empty()) other.recompute = stages;
+    EXPECT_TRUE(other.schedule != options.schedule || other.recompute != options.recompute) << way;
+    const auto plan = Partition(model, other, MadeUpNeeds);
+    EXPECT_TRUE(plan.ok()) << way << plan.status();
+    ++ways;
+  }
+  EXPECT_GE(ways, 2) << message;
+  // Only the stages of the rank that has too little need be recomputed.
+  EXPECT_EQ(FlagIn(message, "--recompute="), "0") << message;
+}
+
+TEST(KindsTest, MoreStagesWhereThereAreDevices) {
+  const proto::Model model = Gpt2();
+  PartitionOptions options = OptionsFor(4, 8);
+  options.pp = 2;
+  options.recompute = "all";
+  options.schedule = "v-min";
+  LimitMemory(LargestArena(Partition(model, options, MadeUpNeeds).value()) * 9 / 10, &options);
+  const absl::Status status = Partition(model, options, MadeUpNeeds).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "--pp=4")) << status;
+}
+
+TEST(KindsTest, SaysWhatTheNearestLacks) {
+  PartitionOptions options = OptionsFor(2, 8);
+  LimitMemory(1000, &options);
+  const absl::Status status = Partition(Gpt2(), options, MadeUpNeeds).status();
+  EXPECT_TRUE(absl::StrContains(status.message(), "plans tried none fits")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "still lacks")) << status;
+}
+
+TEST(KindsTest, AutoTellsWhatEveryKindLacks) {
+  PartitionOptions options = OptionsFor(4, 8, "auto");
+  uint64_t least = UINT64_MAX;
+  for (const ScheduleChoice& choice : Choose(0).choices) least = std::min(least, choice.largest_arena);
+  LimitMemory(least - 1, &options);
+  const absl::Status status = Partition(Gpt2(), options, MadeUpNeeds).status();
+  ASSERT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "no schedule fits; ")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "lacks least: ")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "gpipe lacks ")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "--recompute=all")) << status;
 }
 
 TEST(KindsTest, DearStagesAreScheduledWithTheirOwnCosts) {
