@@ -16,9 +16,13 @@ namespace millrace {
 namespace {
 
 constexpr double kNoBound = std::numeric_limits<double>::infinity();
-constexpr int kFewDownSets = 6000;  // so many are searched by default
-constexpr double kWork = 1.5e8;     // of the default search over orders: pairs of prefixes
-constexpr int kMostRounds = 300;
+// What the default search does: the exact one, where it is about this small, and so many pairs of prefixes.
+constexpr int kFewDownSets = 50'000;
+constexpr int64_t kFewPieces = 4'000'000;
+constexpr double kWork = 4e8;  // pairs of prefixes
+constexpr int kMostRounds = 400;
+constexpr double kMostStates = 6e7;  // of 16 bytes: down-sets times numbers of devices used
+constexpr size_t kMostUnits = 10'000;
 constexpr double kBetter = 1 - 1e-12;  // relative: less is rounding
 
 bool Good(double x) { return std::isfinite(x) && x >= 0; }
@@ -48,7 +52,7 @@ absl::Status CheckUnits(const SplitProblem& problem) {
 }
 
 // Why nothing fits, as far as simple sums tell.
-absl::Status NothingFits(const SplitProblem& problem) {
+absl::Status NothingFits(const SplitProblem& problem, bool exact) {
   double total = 0, largest = 0;
   int host_only = 0;
   for (const SplitUnit& unit : problem.units) {
@@ -66,9 +70,14 @@ absl::Status NothingFits(const SplitProblem& problem) {
   } else if (total > room) {
     why = absl::StrFormat("the units take %.4g bytes, %.4g more than all %d accelerators have together", total,
                           total - room, problem.accelerators);
-  } else {
+  } else if (exact) {
     why =
         absl::StrFormat("%.4g bytes of units would fit %.4g bytes of memory, but in no contiguous split", total, room);
+  } else {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "cost graph: no split was found that keeps the memory limit of %.4g bytes a device; the units take %.4g bytes "
+        "of %.4g. The exact cut looks at every split; else give it more devices or memory",
+        problem.memory_limit, total, room));
   }
   return absl::FailedPreconditionError(absl::StrCat("cost graph: no split keeps the memory limit of ",
                                                     absl::StrFormat("%.4g", problem.memory_limit),
@@ -77,7 +86,7 @@ absl::Status NothingFits(const SplitProblem& problem) {
 
 absl::StatusOr<Split> Finished(const SplitProblem& problem, std::optional<std::vector<SplitPiece>> pieces, bool exact,
                                std::string method) {
-  if (!pieces.has_value()) return NothingFits(problem);
+  if (!pieces.has_value()) return NothingFits(problem, exact);
   MR_ASSIGN_OR_RETURN(Split split, EvaluateSplit(problem, *std::move(pieces)));
   split.exact = exact;
   split.method = std::move(method);
@@ -89,50 +98,72 @@ double Objective(const SplitProblem& problem, const std::vector<SplitPiece>& pie
   return split.ok() ? split->objective : kNoBound;
 }
 
-struct Found {
-  std::optional<std::vector<SplitPiece>> pieces;
-  double objective = kNoBound;
-  int orders = 0;
+// The best split over the prefixes of some orders.
+class OrderSearch {
+ public:
+  explicit OrderSearch(const SplitProblem& problem) : problem_(problem) {
+    for (const std::vector<int>& order : RuleOrders(problem)) Try(order);
+  }
+
+  // Random orders; three of four keep the best split's pieces together.
+  void Run(int rounds) {
+    for (int end = seed_ + rounds; seed_ < end; ++seed_) {
+      if (seed_ % 4 == 0 || !pieces_.has_value()) {
+        Try(RandomOrder(problem_, seed_));
+        continue;
+      }
+      std::vector<int> piece_of(problem_.units.size(), 0);
+      for (size_t p = 0; p < pieces_->size(); ++p) {
+        for (int u : (*pieces_)[p].units) piece_of[u] = static_cast<int>(p);
+      }
+      Try(RandomOrder(problem_, seed_, &piece_of));
+    }
+  }
+
+  // What another search must be below to be better by more than rounding.
+  double bound() const { return objective_ * kBetter; }
+  void Replace(std::optional<std::vector<SplitPiece>> pieces) {
+    if (!pieces.has_value()) return;
+    objective_ = Objective(problem_, *pieces);
+    pieces_ = std::move(pieces);
+  }
+  std::optional<std::vector<SplitPiece>> Take() { return std::move(pieces_); }
+  std::string Method() const { return absl::StrCat("over the prefixes of ", orders_, " orders"); }
+
+ private:
+  void Try(const std::vector<int>& order) {
+    ++orders_;
+    Replace(BestChain(problem_, DownSets::OfOrder(order), bound()).pieces);
+  }
+
+  const SplitProblem& problem_;
+  std::optional<std::vector<SplitPiece>> pieces_;
+  double objective_ = kNoBound;
+  int orders_ = 0;
+  int seed_ = 0;
 };
 
-Found OverOrders(const SplitProblem& problem, int rounds) {
-  Found best;
-  const auto attempt = [&](const std::vector<int>& order) {
-    ++best.orders;
-    auto pieces = BestChain(problem, DownSets::OfOrder(order), best.objective * kBetter);
-    if (!pieces.has_value()) return;
-    best.objective = Objective(problem, *pieces);
-    best.pieces = std::move(pieces);
-  };
-  for (const std::vector<int>& order : RuleOrders(problem)) attempt(order);
-  for (int i = 0; i < rounds; ++i) {
-    const uint64_t seed = static_cast<uint64_t>(i);
-    if (i % 4 == 0 || !best.pieces.has_value()) {
-      attempt(RandomOrder(problem, seed));
-      continue;
-    }
-    std::vector<int> piece_of(problem.units.size(), 0);
-    for (size_t p = 0; p < best.pieces->size(); ++p) {
-      for (int u : (*best.pieces)[p].units) piece_of[u] = static_cast<int>(p);
-    }
-    attempt(RandomOrder(problem, seed, &piece_of));
-  }
-  return best;
+// Numbers of devices used that a down-set can be reached with.
+double StatesOf(const SplitProblem& problem) {
+  const double units = static_cast<double>(problem.units.size());
+  return (std::min<double>(problem.accelerators, units) + 1) * (std::min<double>(problem.hosts, units) + 1);
+}
+
+// Is even a chain of down-sets too much?
+absl::Status CheckSize(const SplitProblem& problem) {
+  const size_t units = problem.units.size();
+  if (units <= kMostUnits && StatesOf(problem) * static_cast<double>(units + 1) <= kMostStates) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("cost graph: ", units, " units on ", problem.accelerators,
+                                                   " accelerators and ", problem.hosts,
+                                                   " hosts are too many for the search; ask for fewer devices"));
 }
 
 int RoundsFor(const SplitProblem& problem) {
-  const double units = static_cast<double>(problem.units.size());
-  const double states =
-      (std::min<double>(problem.accelerators, units) + 1) * (std::min<double>(problem.hosts, units) + 1);
+  const double units = static_cast<double>(problem.units.size()), states = StatesOf(problem);
   return static_cast<int>(std::clamp(kWork / std::max(1.0, units * units * (4 + states)), 4.0, double{kMostRounds}));
 }
 
-// `found` is a split, or none; the exact search has to beat it or confirm it.
-absl::StatusOr<Split> Exactly(const SplitProblem& problem, const DownSets& sets, Found found) {
-  auto pieces = BestChain(problem, sets, found.objective * kBetter);
-  if (!pieces.has_value()) pieces = std::move(found.pieces);
-  return Finished(problem, std::move(pieces), true, absl::StrCat("exact, over ", sets.size(), " down-sets"));
-}
+std::string ExactMethod(const DownSets& sets) { return absl::StrCat("exact, over ", sets.size(), " down-sets"); }
 
 }  // namespace
 
@@ -151,22 +182,31 @@ absl::Status CheckSplitProblem(const SplitProblem& problem) {
 
 absl::StatusOr<Split> ExactSplit(const SplitProblem& problem, int most_down_sets) {
   MR_RETURN_IF_ERROR(CheckSplitProblem(problem));
+  MR_RETURN_IF_ERROR(CheckSize(problem));
+  most_down_sets = static_cast<int>(std::min<double>(most_down_sets, kMostStates / StatesOf(problem)));
   absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, most_down_sets);
   if (!sets.ok()) {
     return absl::Status(sets.status().code(), absl::StrCat("cost graph: ", sets.status().message(),
                                                            ", the most that the exact search takes; use the default "
                                                            "cut, which needs none of them"));
   }
-  return Exactly(problem, *sets, OverOrders(problem, 4));
+  OrderSearch search(problem);  // says what there is to beat
+  search.Replace(BestChain(problem, *sets, search.bound()).pieces);
+  return Finished(problem, search.Take(), true, ExactMethod(*sets));
 }
 
 absl::StatusOr<Split> DefaultSplit(const SplitProblem& problem) {
   MR_RETURN_IF_ERROR(CheckSplitProblem(problem));
-  const absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, kFewDownSets);
-  if (sets.ok()) return Exactly(problem, *sets, OverOrders(problem, 4));
-  Found found = OverOrders(problem, RoundsFor(problem));
-  return Finished(problem, std::move(found.pieces), false,
-                  absl::StrCat("over the prefixes of ", found.orders, " orders"));
+  MR_RETURN_IF_ERROR(CheckSize(problem));
+  OrderSearch search(problem);
+  const int most = static_cast<int>(std::min<double>(kFewDownSets, kMostStates / StatesOf(problem)));
+  if (const absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, most); sets.ok()) {
+    ChainFound found = BestChain(problem, *sets, search.bound(), kFewPieces);
+    search.Replace(std::move(found.pieces));
+    if (!found.gave_up) return Finished(problem, search.Take(), true, ExactMethod(*sets));
+  }
+  search.Run(RoundsFor(problem));
+  return Finished(problem, search.Take(), false, search.Method());
 }
 
 absl::StatusOr<Split> EvaluateSplit(const SplitProblem& problem, std::vector<SplitPiece> pieces) {

@@ -11,10 +11,11 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 class ChainSearch {
  public:
-  ChainSearch(const SplitProblem& problem, const DownSets& sets, double bound)
+  ChainSearch(const SplitProblem& problem, const DownSets& sets, double bound, int64_t most_pieces)
       : problem_(problem),
         sets_(sets),
         bound_(bound),
+        pieces_left_(most_pieces),
         accelerators_(std::min<int>(problem.accelerators, problem.units.size())),
         hosts_(std::min<int>(problem.hosts, problem.units.size())),
         states_((accelerators_ + 1) * (hosts_ + 1)),
@@ -29,7 +30,7 @@ class ChainSearch {
     for (const SplitUnit& unit : problem.units) total_ += unit.accelerator_can ? unit.accelerator_time : 0;
   }
 
-  std::optional<std::vector<SplitPiece>> Run() {
+  ChainFound Run() {
     best_[0] = 0;
     Measure();
     for (int set = 0; set + 1 < sets_.size(); ++set) {
@@ -37,8 +38,9 @@ class ChainSearch {
       from_set_ = set;
       piece_ = Piece();
       Extend(set);
+      if (pieces_left_ < 0) return {std::nullopt, true};
     }
-    return Trace();
+    return {Trace(), false};
   }
 
  private:
@@ -112,6 +114,7 @@ class ChainSearch {
       const DownSets::Cover cover = covers[level.next++];
       if (seen_[cover.to] == from_set_) continue;
       seen_[cover.to] = from_set_;
+      if (--pieces_left_ < 0) return;
       const Piece before = piece_;
       Add(cover.unit);
       const bool fits = piece_.host_only == 0 && piece_.bytes <= problem_.memory_limit;
@@ -186,6 +189,7 @@ class ChainSearch {
   const SplitProblem& problem_;
   const DownSets& sets_;
   const double bound_;
+  int64_t pieces_left_;
   const int accelerators_, hosts_, states_;
   std::vector<double> best_;  // [set][state]: the largest load on the best way there
   std::vector<From> from_;
@@ -202,8 +206,8 @@ class ChainSearch {
 
 }  // namespace
 
-std::optional<std::vector<SplitPiece>> BestChain(const SplitProblem& problem, const DownSets& sets, double bound) {
-  return ChainSearch(problem, sets, bound).Run();
+ChainFound BestChain(const SplitProblem& problem, const DownSets& sets, double bound, int64_t most_pieces) {
+  return ChainSearch(problem, sets, bound, most_pieces).Run();
 }
 
 }  // namespace millrace
