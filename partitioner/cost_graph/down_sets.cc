@@ -88,6 +88,41 @@ DownSets DownSets::OfOrder(const std::vector<int>& order) {
   return sets;
 }
 
+void DownSets::VisitAbove(int set, std::vector<int>* seen, const std::function<bool(int)>& visit) const {
+  std::vector<int> open = {set};
+  while (!open.empty()) {
+    const int at = open.back();
+    open.pop_back();
+    for (const Cover& cover : Covers(at)) {
+      if (std::exchange((*seen)[cover.to], set) == set) continue;
+      if (!visit(cover.to)) return;
+      open.push_back(cover.to);
+    }
+  }
+}
+
+std::vector<std::vector<int>> DownSets::Above() const {
+  std::vector<std::vector<int>> above(size());
+  std::vector<int> seen(size(), -1);
+  for (int set = 0; set < size(); ++set) {
+    VisitAbove(set, &seen, [&](int up) {
+      above[set].push_back(up);
+      return true;
+    });
+    std::sort(above[set].begin(), above[set].end());
+  }
+  return above;
+}
+
+int64_t DownSets::CountPairs(int64_t most) const {
+  std::vector<int> seen(size(), -1);
+  int64_t pairs = 0;
+  for (int set = 0; set < size() && pairs < most; ++set) {
+    VisitAbove(set, &seen, [&](int) { return ++pairs < most; });
+  }
+  return pairs;
+}
+
 std::vector<int> DownSets::Between(int from, int to) const {
   std::vector<int> units;
   for (int u = 0; u < units_; ++u) {

@@ -5,6 +5,7 @@
 #define PARTITIONER_COST_GRAPH_DOWN_SETS_H_
 
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -35,10 +36,17 @@ class DownSets {
   absl::Span<const Cover> Covers(int set) const {
     return absl::MakeConstSpan(covers_).subspan(first_cover_[set], first_cover_[set + 1] - first_cover_[set]);
   }
+  // By set: all sets that hold it and more, ascending.
+  std::vector<std::vector<int>> Above() const;
+  // How many pairs that makes, or `most` as soon as they are so many.
+  int64_t CountPairs(int64_t most) const;
   // Units of `to` that are not in `from`, ascending.
   std::vector<int> Between(int from, int to) const;
 
  private:
+  // Calls `visit` for every set above `set`, once; stops when it says false.
+  void VisitAbove(int set, std::vector<int>* seen, const std::function<bool(int)>& visit) const;
+
   int units_ = 0, width_ = 0;
   std::vector<uint64_t> words_;  // `width_` of each set
   std::vector<int64_t> first_cover_;

@@ -16,8 +16,10 @@ namespace millrace {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr int kMostDownSets = 4000;
-constexpr double kMostSteps = 3e9;  // of one search
+// Of the default search, and of the exact one.
+constexpr int kFewDownSets = 4000, kMostDownSets = 12'000;
+constexpr double kFewSteps = 1e9, kMostSteps = 1e11;
+constexpr int kMostOrders = 64;
 
 // Upper-triangular: one number for every pair of sets, the first inside the second or equal.
 using Pairs = std::vector<std::vector<double>>;
@@ -25,7 +27,7 @@ using Pairs = std::vector<std::vector<double>>;
 class Replicator {
  public:
   Replicator(const PipelineGraph& graph, const DownSets& sets, const std::vector<WorkerLevel>& levels)
-      : graph_(graph), sets_(sets), levels_(levels), above_(sets.size()) {
+      : graph_(graph), sets_(sets), levels_(levels), above_(sets.Above()) {
     std::vector<std::vector<int>> users(graph.nodes.size());
     for (const auto& [from, to] : graph.edges) users[from].push_back(to);
     for (int set = 0; set < sets.size(); ++set) {
@@ -42,20 +44,6 @@ class Replicator {
       compute_.push_back(compute);
       parameters_.push_back(parameters);
       leaving_.push_back(leaving);
-    }
-    std::vector<int> seen(sets.size(), -1), open;
-    for (int set = 0; set < sets.size(); ++set) {
-      open.assign(1, set);
-      while (!open.empty()) {
-        const int at = open.back();
-        open.pop_back();
-        for (const DownSets::Cover& cover : sets.Covers(at)) {
-          if (std::exchange(seen[cover.to], set) == set) continue;
-          above_[set].push_back(cover.to);
-          open.push_back(cover.to);
-        }
-      }
-      std::sort(above_[set].begin(), above_[set].end());
     }
   }
 
@@ -152,7 +140,7 @@ class Replicator {
   const PipelineGraph& graph_;
   const DownSets& sets_;
   const std::vector<WorkerLevel>& levels_;
-  std::vector<std::vector<int>> above_;  // by set: all sets that hold it, ascending
+  const std::vector<std::vector<int>> above_;
   std::vector<double> compute_, parameters_, leaving_;
 };
 
@@ -213,32 +201,40 @@ SplitProblem ProblemOf(const PipelineGraph& graph) {
 
 }  // namespace
 
-absl::StatusOr<ReplicatedPlan> PlanReplicated(const PipelineGraph& graph, const std::vector<WorkerLevel>& levels) {
+absl::StatusOr<ReplicatedPlan> PlanReplicated(const PipelineGraph& graph, const std::vector<WorkerLevel>& levels,
+                                              bool exact) {
   MR_RETURN_IF_ERROR(CheckLevels(levels));
   if (graph.nodes.empty()) return absl::InvalidArgumentError("cost graph: nothing is left to cut");
   ReplicatedPlan best;
   best.seconds = kNever;
-  const absl::StatusOr<DownSets> sets = DownSets::Of(graph.Before(), kMostDownSets);
-  if (sets.ok() && Steps(sets->size(), levels) <= kMostSteps) {
+  const absl::StatusOr<DownSets> sets = DownSets::Of(graph.Before(), exact ? kMostDownSets : kFewDownSets);
+  if (sets.ok() && Steps(sets->size(), levels) <= (exact ? kMostSteps : kFewSteps)) {
     best = Replicator(graph, *sets, levels).Plan();
+    best.exact = true;
     best.method = absl::StrCat("exact, over ", sets->size(), " down-sets");
+  } else if (exact) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cost graph: the graph has ",
+                     sets.ok() ? absl::StrCat(sets->size(), " down-sets, which on so many workers are too many")
+                               : absl::StrCat("more than ", kMostDownSets, " down-sets, the most"),
+                     " for the exact search; use the default cut, which needs none of them"));
   } else {
-    if (Steps(static_cast<double>(graph.nodes.size()), levels) > kMostSteps) {
+    const double steps = Steps(static_cast<double>(graph.nodes.size()), levels);
+    if (steps > kFewSteps) {
       return absl::ResourceExhaustedError(absl::StrCat("cost graph: ", graph.nodes.size(),
                                                        " nodes on so many workers are too many for the search; group "
                                                        "the workers in levels"));
     }
-    int orders = 0;
-    double steps = 0;
-    for (const std::vector<int>& order : RuleOrders(ProblemOf(graph))) {
-      const DownSets prefixes = DownSets::OfOrder(order);
+    const SplitProblem problem = ProblemOf(graph);
+    std::vector<std::vector<int>> orders = RuleOrders(problem);
+    for (int seed = 0; orders.size() < kMostOrders; ++seed) orders.push_back(RandomOrder(problem, seed));
+    const int tried = static_cast<int>(std::clamp(kFewSteps / 3 / steps, 1.0, double{kMostOrders}));
+    for (int i = 0; i < tried; ++i) {
+      const DownSets prefixes = DownSets::OfOrder(orders[i]);
       ReplicatedPlan plan = Replicator(graph, prefixes, levels).Plan();
-      ++orders;
       if (plan.seconds < best.seconds) best = std::move(plan);
-      steps += Steps(prefixes.size(), levels);
-      if (steps > kMostSteps) break;
     }
-    best.method = absl::StrCat("over the prefixes of ", orders, " orders");
+    best.method = absl::StrCat("over the prefixes of ", tried, " orders");
   }
   best.data_parallel_seconds = DataParallelSeconds(graph, levels);
   return best;

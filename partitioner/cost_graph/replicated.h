@@ -27,13 +27,15 @@ struct ReplicatedPlan {
   double seconds = 0;                   // the slowest stage
   std::vector<ReplicatedStage> stages;  // of the outermost level
   double data_parallel_seconds = 0;     // every worker with the whole network
+  bool exact = false;                   // over all down-sets
   std::string method;
 };
 
 // `levels` from the inside out. All workers are used. Over all down-sets where they are few enough, else over the
-// prefixes of several topological orders. INVALID_ARGUMENT for no levels, no workers, or a bandwidth that is not
-// positive; RESOURCE_EXHAUSTED when the workers are too many for the search.
-absl::StatusOr<ReplicatedPlan> PlanReplicated(const PipelineGraph& graph, const std::vector<WorkerLevel>& levels);
+// prefixes of several topological orders; `exact` refuses the latter. INVALID_ARGUMENT for no levels, no workers, or a
+// bandwidth that is not positive; RESOURCE_EXHAUSTED when the down-sets or the workers are too many for the search.
+absl::StatusOr<ReplicatedPlan> PlanReplicated(const PipelineGraph& graph, const std::vector<WorkerLevel>& levels,
+                                              bool exact = false);
 
 }  // namespace millrace
 

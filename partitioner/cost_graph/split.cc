@@ -18,9 +18,11 @@ namespace {
 constexpr double kNoBound = std::numeric_limits<double>::infinity();
 // What the default search does: the exact one, where it is about this small, and so many pairs of prefixes.
 constexpr int kFewDownSets = 50'000;
-constexpr int64_t kFewPieces = 10'000'000;
+constexpr int64_t kFewPieces = 4'000'000;
 constexpr double kWork = 4e8;  // pairs of prefixes
 constexpr int kMostRounds = 400;
+constexpr double kMostStates = 6e7;  // of 16 bytes: down-sets times numbers of devices used
+constexpr size_t kMostUnits = 10'000;
 constexpr double kBetter = 1 - 1e-12;  // relative: less is rounding
 
 bool Good(double x) { return std::isfinite(x) && x >= 0; }
@@ -50,7 +52,7 @@ absl::Status CheckUnits(const SplitProblem& problem) {
 }
 
 // Why nothing fits, as far as simple sums tell.
-absl::Status NothingFits(const SplitProblem& problem) {
+absl::Status NothingFits(const SplitProblem& problem, bool exact) {
   double total = 0, largest = 0;
   int host_only = 0;
   for (const SplitUnit& unit : problem.units) {
@@ -68,9 +70,14 @@ absl::Status NothingFits(const SplitProblem& problem) {
   } else if (total > room) {
     why = absl::StrFormat("the units take %.4g bytes, %.4g more than all %d accelerators have together", total,
                           total - room, problem.accelerators);
-  } else {
+  } else if (exact) {
     why =
         absl::StrFormat("%.4g bytes of units would fit %.4g bytes of memory, but in no contiguous split", total, room);
+  } else {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "cost graph: no split was found that keeps the memory limit of %.4g bytes a device; the units take %.4g bytes "
+        "of %.4g. The exact cut looks at every split; else give it more devices or memory",
+        problem.memory_limit, total, room));
   }
   return absl::FailedPreconditionError(absl::StrCat("cost graph: no split keeps the memory limit of ",
                                                     absl::StrFormat("%.4g", problem.memory_limit),
@@ -79,7 +86,7 @@ absl::Status NothingFits(const SplitProblem& problem) {
 
 absl::StatusOr<Split> Finished(const SplitProblem& problem, std::optional<std::vector<SplitPiece>> pieces, bool exact,
                                std::string method) {
-  if (!pieces.has_value()) return NothingFits(problem);
+  if (!pieces.has_value()) return NothingFits(problem, exact);
   MR_ASSIGN_OR_RETURN(Split split, EvaluateSplit(problem, *std::move(pieces)));
   split.exact = exact;
   split.method = std::move(method);
@@ -136,10 +143,23 @@ class OrderSearch {
   int seed_ = 0;
 };
 
-int RoundsFor(const SplitProblem& problem) {
+// Numbers of devices used that a down-set can be reached with.
+double StatesOf(const SplitProblem& problem) {
   const double units = static_cast<double>(problem.units.size());
-  const double states =
-      (std::min<double>(problem.accelerators, units) + 1) * (std::min<double>(problem.hosts, units) + 1);
+  return (std::min<double>(problem.accelerators, units) + 1) * (std::min<double>(problem.hosts, units) + 1);
+}
+
+// Is even a chain of down-sets too much?
+absl::Status CheckSize(const SplitProblem& problem) {
+  const size_t units = problem.units.size();
+  if (units <= kMostUnits && StatesOf(problem) * static_cast<double>(units + 1) <= kMostStates) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("cost graph: ", units, " units on ", problem.accelerators,
+                                                   " accelerators and ", problem.hosts,
+                                                   " hosts are too many for the search; ask for fewer devices"));
+}
+
+int RoundsFor(const SplitProblem& problem) {
+  const double units = static_cast<double>(problem.units.size()), states = StatesOf(problem);
   return static_cast<int>(std::clamp(kWork / std::max(1.0, units * units * (4 + states)), 4.0, double{kMostRounds}));
 }
 
@@ -162,6 +182,8 @@ absl::Status CheckSplitProblem(const SplitProblem& problem) {
 
 absl::StatusOr<Split> ExactSplit(const SplitProblem& problem, int most_down_sets) {
   MR_RETURN_IF_ERROR(CheckSplitProblem(problem));
+  MR_RETURN_IF_ERROR(CheckSize(problem));
+  most_down_sets = static_cast<int>(std::min<double>(most_down_sets, kMostStates / StatesOf(problem)));
   absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, most_down_sets);
   if (!sets.ok()) {
     return absl::Status(sets.status().code(), absl::StrCat("cost graph: ", sets.status().message(),
@@ -175,8 +197,10 @@ absl::StatusOr<Split> ExactSplit(const SplitProblem& problem, int most_down_sets
 
 absl::StatusOr<Split> DefaultSplit(const SplitProblem& problem) {
   MR_RETURN_IF_ERROR(CheckSplitProblem(problem));
+  MR_RETURN_IF_ERROR(CheckSize(problem));
   OrderSearch search(problem);
-  if (const absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, kFewDownSets); sets.ok()) {
+  const int most = static_cast<int>(std::min<double>(kFewDownSets, kMostStates / StatesOf(problem)));
+  if (const absl::StatusOr<DownSets> sets = DownSets::Of(problem.before, most); sets.ok()) {
     ChainFound found = BestChain(problem, *sets, search.bound(), kFewPieces);
     search.Replace(std::move(found.pieces));
     if (!found.gave_up) return Finished(problem, search.Take(), true, ExactMethod(*sets));

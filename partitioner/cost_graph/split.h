@@ -53,13 +53,14 @@ struct Split {
 // INVALID_ARGUMENT: a number that is negative or not finite, an index out of range, no device, a cycle of `before`.
 absl::Status CheckSplitProblem(const SplitProblem& problem);
 
-// Dynamic programming over all down-sets. RESOURCE_EXHAUSTED when there are more than `most_down_sets`;
-// FAILED_PRECONDITION when no split keeps the memory limit, with how much is missing.
+// Dynamic programming over all down-sets. RESOURCE_EXHAUSTED when there are more than `most_down_sets`, or than a
+// gigabyte holds, or more units and devices than any search takes; FAILED_PRECONDITION when no split keeps the memory
+// limit, with how much is missing.
 absl::StatusOr<Split> ExactSplit(const SplitProblem& problem, int most_down_sets);
 
 // The default. Graphs with few down-sets are split exactly. For others the same programme over the prefixes of
 // topological orders: a dozen by rule, then random ones, then orders that keep the best split's pieces together and
-// are random inside them. Deterministic. Fails as ExactSplit does, but never for the number of down-sets.
+// are random inside them. Deterministic. Fails as ExactSplit does, but not for the number of down-sets.
 absl::StatusOr<Split> DefaultSplit(const SplitProblem& problem);
 
 // The pieces' figures from their units alone, and the objective. INVALID_ARGUMENT names the rule that is broken: a unit

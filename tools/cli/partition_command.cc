@@ -5,6 +5,7 @@
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/cost_graph.h"
 #include "tools/cli/explain.h"
 #include "tools/cli/plan_flags.h"
 
@@ -21,14 +22,26 @@ class PartitionCommand : public Command {
         "partition gpt.textproto --devices=cpu:4 --pp=4 --micro-batch=4 --micro-batches=8 --schedule=1f1b "
         "--out=gpt.plan",
         "partition gpt.textproto --pp=2 --cut-after=h.1.mlp.c_proj --micro-batches=8 --out=gpt.plan",
-        "partition gpt.textproto --pp=2 --dump=after:cut"};
+        "partition gpt.textproto --pp=2 --dump=after:cut",
+        "partition --cost-graph=resnet50_inference.json --devices=6 --cut=exact --json",
+        "partition --cost-graph=graph.txt --levels=4x4 --bandwidth=12e9,1.25e9"};
   }
   void Declare(FlagSet* flags) override {
     plan_flags_.Declare(flags);
+    cost_graph_flags_.Declare(flags);
     flags->String("out", &out_, "plan to write; text form when it ends in .textproto, else binary");
     flags->Bool("json", &json_, "print the summary as JSON");
   }
   absl::Status Run(const FlagSet& flags, const std::vector<std::string>& arguments) override {
+    if (flags.WasGiven("cost-graph")) {
+      if (!arguments.empty()) {
+        return UsageError(absl::StrCat("--cost-graph stands for the graph, but there is also '", arguments[0], "'"));
+      }
+      return PartitionCostGraph(cost_graph_flags_, plan_flags_, flags, json_);
+    }
+    for (const char* name : {"host-devices", "levels", "bandwidth"}) {
+      if (flags.WasGiven(name)) return UsageError(absl::StrCat("--", name, " says something of --cost-graph only"));
+    }
     MR_ASSIGN_OR_RETURN(const std::string path, OnlyArgument(arguments, "the model graph"));
     if (out_.empty() && plan_flags_.dump.empty()) return UsageError("--out=PLAN is missing");
     MR_ASSIGN_OR_RETURN(const proto::Model model, ReadModel(path));
@@ -48,6 +61,7 @@ class PartitionCommand : public Command {
 
  private:
   PlanFlags plan_flags_;
+  CostGraphFlags cost_graph_flags_;
   std::string out_;
   bool json_ = false;
 };
