@@ -9,7 +9,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 BINARY = os.environ.get('MILLRACE_BINARY') or os.path.join(os.getcwd(), 'tools', 'millrace')
-COMMANDS = ['model', 'partition', 'explain', 'verify', 'simulate', 'train', 'report', 'inspect']
+COMMANDS = ['model', 'partition', 'explain', 'verify', 'simulate', 'profile', 'train', 'report', 'inspect']
 PASSES = {'check': 'layers.0', 'rewrite': 'FusedMatMul', 'differentiate': 'MatMulWeightGrad', 'cost': 'head',
           'cut': 'last node', 'schedule': '0F0', 'lower': 'stage'}
 

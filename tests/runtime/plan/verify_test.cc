@@ -277,5 +277,27 @@ TEST_F(Spoiled, PlanForAnotherModel) {
   EXPECT_EQ(VerifyPlanIsFor(plan_, model).code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_F(Spoiled, SharedTimesAndLinksAreFigures) {
+  train()->mutable_stages(0)->mutable_phases(0)->set_seconds_shared(0.0 / 0.0);
+  ExpectRule("figures", "seconds_shared");
+  train()->mutable_stages(0)->mutable_phases(0)->set_seconds_shared(1);
+  train()->mutable_stages(0)->mutable_phases(0)->mutable_calls(0)->set_seconds_shared(-1);
+  ExpectRule("figures", "shared");
+  train()->mutable_stages(0)->mutable_phases(0)->mutable_calls(0)->set_seconds_shared(1);
+  proto::PlannedLink& link = *plan_.add_links();
+  link.set_to_rank(1);
+  link.set_latency_seconds(-1);
+  ExpectRule("figures", "link 0");
+  link.set_latency_seconds(0);
+  link.set_bytes_per_second(1.0 / 0.0);
+  ExpectRule("figures", "bytes_per_second");
+  link.set_bytes_per_second(1);
+  link.set_from_rank(70);
+  ExpectRule("index", "link 0");
+  link.set_from_rank(0);
+  plan_.mutable_costs()->set_instruction_seconds(-1);
+  ExpectRule("figures", "instruction_seconds");
+}
+
 }  // namespace
 }  // namespace millrace
