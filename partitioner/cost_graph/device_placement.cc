@@ -30,8 +30,9 @@ struct Edge {
 
 class Reader {
  public:
-  absl::Status Read(const nlohmann::json& json) {
+  absl::Status Read(const nlohmann::json& json, absl::optional<double> memory_limit) {
     MR_ASSIGN_OR_RETURN(memory_limit_, NumberAt(json, "maxSizePerFPGA", "the file"));
+    memory_limit_ = memory_limit.value_or(memory_limit_);
     MR_ASSIGN_OR_RETURN(accelerators_, IntegerAt(json, "maxFPGAs", "the file"));
     MR_ASSIGN_OR_RETURN(hosts_, IntegerAt(json, "maxCPUs", "the file"));
     for (int64_t count : {accelerators_, hosts_}) {
@@ -129,14 +130,20 @@ class Reader {
   }
 
   // Joins each unit that takes no time and whose forward nodes have one forward neighbour and no backward one to that
-  // neighbour: apart from it, it could only cost a transfer.
+  // neighbour: apart from it, it could only cost a transfer, or take memory elsewhere.
   void JoinIdle() {
     const int units = Units();
-    std::vector<double> time(units, 0);
+    std::vector<double> time(units, 0), bytes(units, 0);
+    std::vector<bool> accelerator_can(units, true);
+    double all_bytes = 0;
     std::vector<std::set<int>> neighbours(units);
     std::vector<bool> feeds_backward(units, false);
     for (size_t n = 0; n < nodes_.size(); ++n) {
-      time[UnitOf(static_cast<int>(n))] += nodes_[n].work.accelerator_time + nodes_[n].work.host_time;
+      const int u = UnitOf(static_cast<int>(n));
+      time[u] += nodes_[n].work.accelerator_time + nodes_[n].work.host_time;
+      bytes[u] += nodes_[n].work.bytes;
+      all_bytes += nodes_[n].work.bytes;
+      if (!nodes_[n].work.accelerator_can) accelerator_can[u] = false;
     }
     for (const Edge& edge : edges_) {
       const int from = UnitOf(edge.from), to = UnitOf(edge.to);
@@ -155,7 +162,8 @@ class Reader {
       return u;
     };
     for (int u = 0; u < units; ++u) {
-      if (time[u] > 0 || neighbours[u].size() != 1 || feeds_backward[u]) continue;
+      if (time[u] > 0 || neighbours[u].size() != 1 || feeds_backward[u] || !accelerator_can[u]) continue;
+      if (bytes[u] > 0 && all_bytes > memory_limit_) continue;
       const int neighbour = root(*neighbours[u].begin());
       if (neighbour != root(u)) joined[root(u)] = neighbour;
     }
@@ -208,10 +216,10 @@ class Reader {
 
 }  // namespace
 
-absl::StatusOr<PlacementGraph> ParseDevicePlacement(absl::string_view text) {
+absl::StatusOr<PlacementGraph> ParseDevicePlacement(absl::string_view text, absl::optional<double> memory_limit) {
   MR_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(text));
   Reader reader;
-  MR_RETURN_IF_ERROR(reader.Read(json));
+  MR_RETURN_IF_ERROR(reader.Read(json, memory_limit));
   return reader.Graph();
 }
 

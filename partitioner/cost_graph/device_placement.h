@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "partitioner/cost_graph/split.h"
 
 namespace millrace {
@@ -19,9 +20,11 @@ struct PlacementGraph {
 };
 
 // Units are colour classes; classes on a cycle of order edges are one unit; and a unit that takes no time and has one
-// forward neighbour alone is joined to it. INVALID_ARGUMENT says what is wrong and where: a field that is missing or no
-// number, a node twice, an edge from nowhere.
-absl::StatusOr<PlacementGraph> ParseDevicePlacement(absl::string_view text);
+// forward neighbour alone is joined to it where that cannot make the best split worse: where it takes no memory either,
+// or one device could hold all. `memory_limit`: bytes of an accelerator, in place of the file's. INVALID_ARGUMENT says
+// what is wrong and where: a field that is missing or no number, a node twice, an edge from nowhere.
+absl::StatusOr<PlacementGraph> ParseDevicePlacement(absl::string_view text,
+                                                    absl::optional<double> memory_limit = absl::nullopt);
 
 }  // namespace millrace
 

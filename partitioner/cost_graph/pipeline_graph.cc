@@ -120,6 +120,7 @@ absl::StatusOr<PipelineGraph> ParsePipelineGraph(absl::string_view text) {
     for (int64_t end : {edge.from, edge.to}) {
       if (!index.contains(end)) return Bad(edge.line, absl::StrCat("there is no node", end));
     }
+    if (edge.from == edge.to) return Bad(edge.line, absl::StrCat("node", edge.from, " comes before itself: a cycle"));
     graph.edges.emplace_back(index[edge.from], index[edge.to]);
   }
   const std::vector<int> components = StronglyConnected(graph.Before());

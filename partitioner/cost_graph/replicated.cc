@@ -228,7 +228,7 @@ absl::StatusOr<ReplicatedPlan> PlanReplicated(const PipelineGraph& graph, const 
     const SplitProblem problem = ProblemOf(graph);
     std::vector<std::vector<int>> orders = RuleOrders(problem);
     for (int seed = 0; orders.size() < kMostOrders; ++seed) orders.push_back(RandomOrder(problem, seed));
-    const int tried = static_cast<int>(std::clamp(kFewSteps / 3 / steps, 1.0, double{kMostOrders}));
+    const int tried = static_cast<int>(std::clamp(kFewSteps / 10 / steps, 1.0, double{kMostOrders}));
     for (int i = 0; i < tried; ++i) {
       const DownSets prefixes = DownSets::OfOrder(orders[i]);
       ReplicatedPlan plan = Replicator(graph, prefixes, levels).Plan();

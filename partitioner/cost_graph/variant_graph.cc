@@ -117,6 +117,10 @@ class Reader {
       return absl::InvalidArgumentError(absl::StrCat("cost graph: ", where, " joins node ", from, " and ", to,
                                                      "; node ", end, " is not in the file"));
     }
+    if (from == to) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cost graph: ", where, ": node ", from, " comes before itself: a cycle"));
+    }
     edge.from = index_of_[from];
     edge.to = index_of_[to];
     graph_.nodes[edge.from].outgoing.push_back(number);

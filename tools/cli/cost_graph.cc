@@ -120,7 +120,9 @@ class CostGraphPlanner {
 
   absl::Status DevicePlacement(const std::string& text) {
     MR_RETURN_IF_ERROR(RefuseFlags({"levels", "bandwidth", "micro-batches"}, "device-placement files"));
-    absl::StatusOr<PlacementGraph> graph = ParseDevicePlacement(text);
+    absl::optional<double> memory_limit;
+    if (flags_.WasGiven("memory-limit")) memory_limit = plan_.memory_limit * kGiB;
+    absl::StatusOr<PlacementGraph> graph = ParseDevicePlacement(text, memory_limit);
     if (!graph.ok()) return OfFile(own_.file, graph.status());
     SplitProblem& problem = graph->problem;
     if (devices_ > 0) problem.accelerators = static_cast<int>(devices_);
@@ -131,7 +133,6 @@ class CostGraphPlanner {
       }
       problem.hosts = static_cast<int>(own_.host_devices);
     }
-    if (flags_.WasGiven("memory-limit")) problem.memory_limit = plan_.memory_limit * kGiB;
     const Clock clock;
     const absl::StatusOr<Split> split = exact() ? ExactSplit(problem, kMostDownSets) : DefaultSplit(problem);
     const double seconds = clock.Seconds();
