@@ -230,10 +230,10 @@ absl::Status ActionWorker::Stage(const proto::Model& model, const Schedule& sche
   const Chain chain = Linearise(graph, CostsOf(graph, CostModel(cluster, {}), 1));
   MR_ASSIGN_OR_RETURN(const Cut cut, EvenCut(chain, schedule.stages));
   staged_ = StageGraph(std::move(graph), StagesOfNodes(chain, cut));
-  std::vector<proto::Phase> recompute(schedule.stages, proto::PHASE_UNSPECIFIED);
+  std::vector<StageRecompute> recompute(schedule.stages);
   for (const std::vector<Action>& list : schedule.ranks) {
     for (const Action& action : list) {
-      if (action.phase == proto::R) recompute[action.stage] = proto::R;
+      if (action.phase == proto::R) recompute[action.stage].phase = proto::R;
     }
   }
   Recompute(recompute, &staged_);
