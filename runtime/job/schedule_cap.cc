@@ -40,6 +40,7 @@ bool Transfers(Instruction::Kind kind) {
 absl::StatusOr<Simulation> OnPaper(proto::ExecutionPlan plan, const TimesOf& times, bool with_end) {
   // Ranks that share cores have slowed each other in the measured times already.
   for (proto::Rank& rank : *plan.mutable_ranks()) rank.clear_shares();
+  plan.clear_links();
   for (proto::Program& program : *plan.mutable_programs()) {
     if (program.name() != "train") continue;
     for (proto::RankProgram& rank : *program.mutable_ranks()) {
