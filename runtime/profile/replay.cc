@@ -167,6 +167,7 @@ absl::StatusOr<const Kernel*> Replay::KernelFor(int index) {
 }
 
 absl::Status Replay::AddOptimizer() {
+  if (plan_.norm_block_elements() == 0) return absl::FailedPreconditionError("the plan's norm_block_elements is 0");
   // Learning rate 0: every number is computed, no weight changes.
   const double hyper[kHyperElements] = {0, 1e-6, 0, 1, 0.9, 0.95, 1e-8, 0, 0.9, 0};
   uint64_t most_blocks = 1, most_scratch = 0;

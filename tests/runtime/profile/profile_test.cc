@@ -20,6 +20,7 @@ using testing::HasSubstr;
 proto::ExecutionPlan Plan() {
   proto::ExecutionPlan plan = TinyPlan({});
   plan.set_device_kind("reference");
+  plan.set_norm_block_elements(65536);
   proto::Input& x = *plan.add_inputs();
   x.set_name("x");
   x.mutable_type()->set_dtype(proto::F32);
