@@ -293,7 +293,8 @@ class ReportTest(unittest.TestCase):
     def test_explain_in_text_and_page(self):
         text = self.done('explain', 'even.plan', '--model=gpt.pb', '--html=plan.html')
         self.assertIn('a unit later: step -', text)
-        self.assertIn('limited by imbalance', text)
+        self.assertRegex(text, 'limited by (imbalance|the end of the step)')
+        self.assertIn('stage 1 takes longest', text)
         self.assertEqual([line for line in text.split('\n') if len(line) > 110], [])
         page = self.check_page('plan.html')
         for heading in ('What fills each stage', 'What crosses each boundary', 'Predicted step', 'Memory'):

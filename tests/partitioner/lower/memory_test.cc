@@ -73,7 +73,7 @@ TEST(MemoryTest, OneFOneBHoldsFewerMicroBatchesThanGPipe) {
 }
 
 TEST(MemoryTest, WhatIsSentIsNotOverwrittenByTheNextMicroBatch) {
-  const auto model = MakeGpt2({.layers = 16, .heads = 4, .width = 128, .vocabulary = 1000, .context = 64}).value();
+  const auto model = MakeGpt2({.layers = 48, .heads = 4, .width = 128, .vocabulary = 1000, .context = 64}).value();
   // The extra slots are bounded by a share of the rank's pools, so both ranks get half of the layers.
   PartitionOptions options = OptionsFor(2, 8, "1f1b");
   options.cut = "even";
