@@ -3,7 +3,7 @@
 //
 // The defaults are the machine of SC21 (see transformer.h): hosts of 8 A100-80GB, NVLink inside, one 200 Gb/s port per
 // GPU between. Its published figures are the peaks (312 TFLOP/s, 2 TB/s, 300 GB/s and 25 GB/s each way); what of them
-// is reached (`matmul_fraction`, bandwidths, latencies and the fixed cost of a kernel) was fitted once, over the 43
+// is reached (`matmul_fraction`, bandwidths, latencies and the fixed cost of a kernel) was fitted once, over the 53
 // points of SC21's figures 13 to 16 and table 1 together, and is the same for all of them. docs/search.md has the
 // errors.
 #ifndef PARTITIONER_PAPER_MACHINE_H_

@@ -1,0 +1,218 @@
+#include "partitioner/search/estimate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "partitioner/paper/model_states.h"
+#include "partitioner/schedule/make_schedule.h"
+#include "partitioner/search/links.h"
+#include "proto/status_macros.h"
+#include "runtime/plan/schedule.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kGradientBytes = 4, kParameterBytes = 2, kOptimizerTraffic = 24;
+
+double Total(const PhaseSeconds& s) { return s.forward + s.backward_input + s.backward_weight; }
+
+// From each pipeline rank to the next.
+std::vector<double> TransferSeconds(const Configuration& c, const LinkUse& links, const WorkModel& model) {
+  std::vector<double> seconds(c.pipeline, 0);
+  if (c.pipeline == 1) return seconds;
+  const double bytes = 2.0 * static_cast<double>(c.micro_batch * model.model().sequence * model.model().hidden);
+  const double gather =
+      c.tensor_parallel > 1 && !c.sequence_parallel ? AllGatherSeconds(model.machine(), bytes, links.tensor) : 0;
+  for (int64_t r = 0; r < c.pipeline; ++r) {
+    seconds[r] = gather + SendSeconds(model.machine(), bytes / static_cast<double>(c.tensor_parallel), links.inside[r]);
+  }
+  return seconds;
+}
+
+double ParametersOfRank(const Work& work, const Configuration& c, int64_t rank) {
+  double parameters = 0;
+  for (int64_t chunk = 0; chunk < c.chunks; ++chunk) parameters += work.stages[chunk * c.pipeline + rank].parameters;
+  return parameters;
+}
+
+void AddAfterPipeline(const Configuration& c, const Work& work, const LinkUse& links, const WorkModel& model,
+                      StepSeconds* seconds) {
+  double largest = 0;
+  for (int64_t r = 0; r < c.pipeline; ++r) largest = std::max(largest, ParametersOfRank(work, c, r));
+  const PaperMachine& machine = model.machine();
+  const double micro_batches = static_cast<double>(c.micro_batches);
+  const double scatter = AllGatherSeconds(machine, kGradientBytes * largest, links.replicas);
+  const double gather = AllGatherSeconds(machine, kParameterBytes * largest, links.replicas);
+  seconds->reduction = c.sharding == 0 ? 2 * scatter : (c.sharding >= 2 ? micro_batches : 1) * scatter + gather;
+  if (c.sharding == 3) seconds->reduction += 2 * micro_batches * gather - gather;
+  if (c.pipeline > 1) {
+    const double table = kGradientBytes * static_cast<double>(model.model().vocabulary * model.model().hidden) /
+                         static_cast<double>(c.tensor_parallel);
+    const int64_t in_host = links.inside.back() ? 2 : 1;
+    seconds->reduction += AllReduceSeconds(machine, table, {.ranks = 2, .in_host = in_host});
+  }
+  const double updated = largest / (c.sharding >= 1 ? static_cast<double>(c.replicas) : 1);
+  seconds->optimizer = kOptimizerTraffic * updated / machine.device.bytes_per_second;
+}
+
+// Chunks' worth of activations that pipeline rank r holds at most.
+double InFlight(const Configuration& c, int64_t r) {
+  const int64_t after = c.pipeline - 1 - r, m = c.micro_batches;
+  switch (c.schedule) {
+    case SearchedSchedule::k1F1B:
+      return static_cast<double>(std::min(after + 1, m));
+    case SearchedSchedule::kInterleaved:
+      return static_cast<double>(std::min(2 * after + (c.chunks - 1) * c.pipeline + 1, m * c.chunks));
+    case SearchedSchedule::kZbH1:
+      return static_cast<double>(std::min(c.pipeline, m));  // (p - i + 1) MB + (i - 1) MW, MW <= MB
+    case SearchedSchedule::kZbH2:
+      return static_cast<double>(std::min(2 * c.pipeline - 1, m));
+  }
+  return 0;
+}
+
+double StateBytes(const Configuration& c, double parameters) {
+  const double replicas = static_cast<double>(c.replicas);
+  // ModelStateBytes counts 2-byte gradients; they accumulate in float32 here.
+  const double wider = (kGradientBytes - 2) * parameters / (c.sharding >= 2 ? replicas : 1);
+  return ModelStateBytes(parameters, replicas, c.sharding) + wider;
+}
+
+double WorkingBytes(const Configuration& c, const Work& work, int64_t rank) {
+  return work.remade_bytes + (rank == c.pipeline - 1 ? work.output_bytes : 0);
+}
+
+void EstimateMemory(const Configuration& c, const Work& work, Estimate* estimate) {
+  for (int64_t r = 0; r < c.pipeline; ++r) {
+    double stash = 0;
+    for (int64_t chunk = 0; chunk < c.chunks; ++chunk) {
+      stash = std::max(stash, work.stages[chunk * c.pipeline + r].stash_bytes);
+    }
+    const double states = StateBytes(c, ParametersOfRank(work, c, r));
+    const double bytes = states + InFlight(c, r) * stash + WorkingBytes(c, work, r);
+    if (bytes <= estimate->memory_bytes) continue;
+    estimate->memory_bytes = bytes;
+    estimate->state_bytes = states;
+  }
+}
+
+struct PipelineWork {
+  double busiest = 0;  // seconds of a micro-batch on the rank that has most
+  double mean = 0, mean_tensor_parallel = 0;
+  double bound = 0;
+  double forward = 0, backward_input = 0, backward_weight = 0;  // means over ranks
+};
+
+PipelineWork Summed(const Configuration& c, const Work& work) {
+  PipelineWork sum;
+  const double m = static_cast<double>(c.micro_batches), p = static_cast<double>(c.pipeline);
+  std::vector<double> rank(c.pipeline, 0);
+  double way = 0;  // of a micro-batch to the stage and back
+  for (size_t s = 0; s < work.stages.size(); ++s) {
+    const PhaseSeconds& seconds = work.stages[s].seconds;
+    rank[s % c.pipeline] += Total(seconds);
+    sum.forward += seconds.forward / p;
+    sum.backward_input += seconds.backward_input / p;
+    sum.backward_weight += seconds.backward_weight / p;
+    sum.mean_tensor_parallel += seconds.tensor_parallel / p;
+    if (c.chunks > 1) continue;
+    sum.bound = std::max(sum.bound, way + m * Total(seconds));
+    way += seconds.forward + seconds.backward_input;
+  }
+  sum.busiest = *std::max_element(rank.begin(), rank.end());
+  sum.mean = std::accumulate(rank.begin(), rank.end(), 0.0) / p;
+  sum.bound = std::max(sum.bound, m * sum.busiest);
+  return sum;
+}
+
+double PipelineSeconds(const Configuration& c, const PipelineWork& work, double hop) {
+  const double m = static_cast<double>(c.micro_batches), p = static_cast<double>(c.pipeline);
+  const double ideal = m * work.busiest;
+  if (c.pipeline == 1) return ideal;
+  double length = 0;
+  switch (c.schedule) {
+    case SearchedSchedule::k1F1B: {
+      const double hops = c.micro_batches >= c.pipeline ? (p - 1) * m / p + p - 2 : p - 1;
+      length = ideal + (p - 1) * work.mean + 2 * hop * hops;
+      break;
+    }
+    case SearchedSchedule::kInterleaved: {
+      const double v = static_cast<double>(c.chunks);
+      length = ideal + (p - 1) * work.mean / v + 2 * hop * (v * p - 1);
+      break;
+    }
+    case SearchedSchedule::kZbH1:
+      length = ideal + (p - 1) * std::max(0.0, work.forward + work.backward_input - work.backward_weight + 4 * hop);
+      break;
+    case SearchedSchedule::kZbH2:
+      length = ideal + (p - 1) * std::max(0.0, work.forward + work.backward_input - 2 * work.backward_weight + 2 * hop);
+      break;
+  }
+  return std::max(length, work.bound);
+}
+
+void SetPipeline(const Configuration& c, const PipelineWork& work, double length, StepSeconds* seconds) {
+  const double m = static_cast<double>(c.micro_batches);
+  seconds->tensor_parallel = m * work.mean_tensor_parallel;
+  seconds->compute = m * work.mean - seconds->tensor_parallel;
+  seconds->bubble = length - m * work.mean;
+  seconds->step = length + seconds->reduction + seconds->optimizer;
+}
+
+}  // namespace
+
+Estimate EstimateStep(const Configuration& c, WorkModel* model) {
+  const Work work = model->WorkOf(c);
+  const LinkUse links = LinksOf(c, model->machine());
+  Estimate estimate;
+  AddAfterPipeline(c, work, links, *model, &estimate.seconds);
+  EstimateMemory(c, work, &estimate);
+  const std::vector<double> hops = TransferSeconds(c, links, *model);
+  const double hop =
+      c.pipeline > 1 ? std::accumulate(hops.begin(), hops.end() - 1, 0.0) / static_cast<double>(c.pipeline - 1) : 0;
+  const PipelineWork sum = Summed(c, work);
+  SetPipeline(c, sum, PipelineSeconds(c, sum, hop), &estimate.seconds);
+  estimate.bound = sum.bound + estimate.seconds.reduction + estimate.seconds.optimizer;
+  return estimate;
+}
+
+absl::StatusOr<SimulatedStep> SimulateStep(const Configuration& c, WorkModel* model) {
+  const Work work = model->WorkOf(c);
+  const LinkUse links = LinksOf(c, model->machine());
+  ScheduleRequest request;
+  request.kind = c.pipeline == 1 ? "1f1b" : std::string(NameOf(c.schedule));
+  request.ranks = static_cast<int>(c.pipeline);
+  request.chunks = static_cast<int>(c.chunks);
+  request.micro_batches = static_cast<int>(c.micro_batches);
+  const std::vector<double> hops = TransferSeconds(c, links, *model);
+  std::vector<double> stash, weight_stash;
+  for (size_t s = 0; s < work.stages.size(); ++s) {
+    const StageWork& stage = work.stages[s];
+    request.forward.push_back(stage.seconds.forward);
+    request.backward_input.push_back(stage.seconds.backward_input);
+    request.backward_weight.push_back(stage.seconds.backward_weight);
+    request.communication.push_back(hops[s % c.pipeline]);
+    stash.push_back(stage.stash_bytes);
+    weight_stash.push_back(std::min(stage.stash_bytes, stage.weight_bytes));
+  }
+  MR_ASSIGN_OR_RETURN(const Schedule schedule, MakeSchedule(request));
+  MR_RETURN_IF_ERROR(VerifySchedule(schedule));
+  MR_ASSIGN_OR_RETURN(ScheduleCosts costs, CostsOfRequest(request));
+  costs.stash = stash;
+  costs.weight_stash = weight_stash;
+  MR_ASSIGN_OR_RETURN(const ScheduleSimulation simulation, SimulateSchedule(schedule, costs));
+
+  SimulatedStep step;
+  AddAfterPipeline(c, work, links, *model, &step.seconds);
+  SetPipeline(c, Summed(c, work), simulation.makespan, &step.seconds);
+  step.bubble_rate = simulation.bubble_rate;
+  for (int64_t r = 0; r < c.pipeline; ++r) {
+    step.memory_bytes = std::max(step.memory_bytes, StateBytes(c, ParametersOfRank(work, c, r)) +
+                                                        simulation.peak_memory[r] + WorkingBytes(c, work, r));
+  }
+  return step;
+}
+
+}  // namespace millrace
