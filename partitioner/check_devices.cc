@@ -1,5 +1,6 @@
 #include "partitioner/check_devices.h"
 
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <string>
@@ -8,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "partitioner/expand_cluster.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
@@ -16,7 +18,7 @@ namespace {
 using Figures = std::initializer_list<std::pair<absl::string_view, double>>;
 
 constexpr int kMostDevices = 1 << 16;
-constexpr uint32_t kMostThreads = 4096;
+constexpr uint32_t kMostThreads = 4096, kMostMultiprocessors = 65536;
 
 std::string Shown(absl::string_view name) { return absl::StrCat("'", absl::CHexEscape(name.substr(0, 96)), "'"); }
 
@@ -28,6 +30,40 @@ absl::Status CheckFigures(absl::string_view where, const Figures& figures) {
   for (const auto& [name, value] : figures) {
     if (std::isfinite(value) && value >= 0) continue;
     return Bad(where, absl::StrCat(name, " is ", value, "; it must be a number, 0 (not known) or more"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDevice(absl::string_view where, const proto::ClusterDevice& device) {
+  if (device.name().empty()) return Bad(where, "has no name");
+  if (device.name() == "*") return Bad(where, "'*' stands for any device in links; choose another name");
+  if (device.kind().empty()) return Bad(where, "has no kind; say which backend runs it, for example kind: \"cpu\"");
+  if (device.threads() > kMostThreads) {
+    return Bad(where, absl::StrCat("threads is ", device.threads(), "; at most ", kMostThreads, " are possible"));
+  }
+  if (device.multiprocessors() > kMostMultiprocessors) {
+    return Bad(where, absl::StrCat("multiprocessors is ", device.multiprocessors(), "; at most ", kMostMultiprocessors,
+                                   " are possible"));
+  }
+  MR_RETURN_IF_ERROR(CheckFigures(where, {{"flops_per_second", device.flops_per_second()},
+                                          {"peak_flops_per_second", device.peak_flops_per_second()},
+                                          {"bytes_per_second", device.bytes_per_second()}}));
+  if (device.peak_flops_per_second() > 0 && device.flops_per_second() > device.peak_flops_per_second()) {
+    return Bad(where, absl::StrCat("flops_per_second, what it reaches, is ", device.flops_per_second(),
+                                   " and above its peak_flops_per_second, ", device.peak_flops_per_second()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckHosts(const proto::Cluster& cluster) {
+  if (cluster.devices_per_host() > kMostDevices) {
+    return Bad("cluster", absl::StrCat("devices_per_host is ", cluster.devices_per_host(), "; at most ", kMostDevices,
+                                       " are possible"));
+  }
+  for (const auto& [name, link] :
+       {std::pair("inside_host", cluster.inside_host()), std::pair("between_hosts", cluster.between_hosts())}) {
+    MR_RETURN_IF_ERROR(CheckFigures(
+        name, {{"latency_seconds", link.latency_seconds()}, {"bytes_per_second", link.bytes_per_second()}}));
   }
   return absl::OkStatus();
 }
@@ -47,19 +83,15 @@ absl::Status CheckCluster(const proto::Cluster& cluster) {
   for (int d = 0; d < cluster.devices_size(); ++d) {
     const proto::ClusterDevice& device = cluster.devices(d);
     const std::string where = absl::StrCat("device ", d, " (", Shown(device.name()), ")");
-    if (device.name().empty()) return Bad(where, "has no name");
-    if (device.name() == "*") return Bad(where, "'*' stands for any device in links; choose another name");
-    if (!names.insert(device.name()).second) return Bad(where, "another device has this name; names must be unique");
-    if (device.kind().empty()) return Bad(where, "has no kind; say which backend runs it, for example kind: \"cpu\"");
-    if (device.threads() > kMostThreads) {
-      return Bad(where, absl::StrCat("threads is ", device.threads(), "; at most ", kMostThreads, " are possible"));
-    }
-    if (device.shared_cores() > kMostThreads) {
+    MR_RETURN_IF_ERROR(CheckDevice(where, device));
+    if (names.size() + std::max(1u, device.count()) > kMostDevices) {
       return Bad(where,
-                 absl::StrCat("shared_cores is ", device.shared_cores(), "; at most ", kMostThreads, " are possible"));
+                 absl::StrCat("with its count of ", device.count(), " there are more than ", kMostDevices, " devices"));
     }
-    MR_RETURN_IF_ERROR(CheckFigures(
-        where, {{"flops_per_second", device.flops_per_second()}, {"bytes_per_second", device.bytes_per_second()}}));
+    for (const std::string& name : NamesOf(device)) {
+      if (names.insert(name).second) continue;
+      return Bad(where, absl::StrCat("another device has the name ", Shown(name), "; names must be unique"));
+    }
   }
   for (const proto::Link& link : cluster.links()) {
     const std::string where = LinkText(link.from(), link.to());
@@ -69,7 +101,7 @@ absl::Status CheckCluster(const proto::Cluster& cluster) {
     MR_RETURN_IF_ERROR(CheckFigures(
         where, {{"latency_seconds", link.latency_seconds()}, {"bytes_per_second", link.bytes_per_second()}}));
   }
-  return absl::OkStatus();
+  return CheckHosts(cluster);
 }
 
 absl::Status CheckCostTable(const proto::CostTable& costs) {

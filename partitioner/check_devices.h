@@ -8,8 +8,8 @@
 
 namespace millrace {
 
-// INVALID_ARGUMENT names the device or link and what is wrong: no name, a name twice, no kind, a rate or latency that
-// is negative or no number, a link to a device that there is not.
+// INVALID_ARGUMENT names the device or link and what is wrong: no name, a name twice (groups spelt out), no kind, a rate
+// or latency that is negative or no number, more reached than the peak, a link to a device that there is not.
 absl::Status CheckCluster(const proto::Cluster& cluster);
 
 // INVALID_ARGUMENT names the kernel or link: times and rates that are negative or no numbers, a kernel without a key or

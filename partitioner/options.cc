@@ -40,6 +40,11 @@ absl::Status CheckDevicesUsed(const PartitionOptions& options) {
         absl::StrCat("pp = ", options.pp, " needs as many devices; the cluster has ", devices.size()));
   }
   for (int d = 0; d < options.pp; ++d) {
+    if (devices[d].count() > 1) {
+      return absl::InvalidArgumentError(absl::StrCat("device '", absl::CHexEscape(devices[d].name().substr(0, 96)),
+                                                     "' is a group of ", devices[d].count(),
+                                                     "; spell groups out with ExpandCluster"));
+    }
     if (devices[d].kind() != devices[0].kind()) {
       return absl::InvalidArgumentError(absl::StrCat("the cluster has devices of kinds '", devices[0].kind(), "' and '",
                                                      devices[d].kind(), "'; a pipeline runs on devices of one kind"));

@@ -40,6 +40,14 @@ DeviceRates Refined(DeviceRates rates, const proto::FittedRates& fit, const prot
   return rates;
 }
 
+// Of a Link, LinkCost or HostLink.
+template <typename L>
+LinkRate RateOf(const L& link) {
+  const double latency = link.latency_seconds();
+  return {std::isfinite(latency) && latency >= 0 ? latency : kLinkLatency,
+          Or(link.bytes_per_second(), kLinkBytesPerSecond), ""};
+}
+
 }  // namespace
 
 OpFamily FamilyOf(absl::string_view op) {
@@ -87,14 +95,13 @@ CostModel::CostModel(const proto::Cluster& cluster, const proto::CostTable& tabl
     crowd_.push_back(shares && group.cores > 0 ? std::max(1.0, group.threads / group.cores) : 1);
   }
   const auto add_link = [this](const auto& link, const std::string& wire) {
-    const double latency = link.latency_seconds();
-    links_.push_back({link.from(),
-                      link.to(),
-                      {std::isfinite(latency) && latency >= 0 ? latency : kLinkLatency,
-                       Or(link.bytes_per_second(), kLinkBytesPerSecond), wire}});
+    links_.push_back({link.from(), link.to(), RateOf(link)});
+    links_.back().rate.wire = wire;
   };
   for (const proto::Link& link : cluster.links()) add_link(link, link.wire());
   for (const proto::LinkCost& link : table.links()) add_link(link, "");
+  if (cluster.has_inside_host()) inside_host_ = RateOf(cluster.inside_host());
+  if (cluster.has_between_hosts()) between_hosts_ = RateOf(cluster.between_hosts());
   for (const proto::KernelCost& kernel : table.kernels()) {
     if (!std::isfinite(kernel.seconds()) || kernel.seconds() < 0) continue;
     measured_.emplace(kernel.key(), Measured{kernel.seconds(), Or(kernel.seconds_shared(), kernel.seconds())});
@@ -108,6 +115,7 @@ CostModel::CostModel(const proto::Cluster& cluster, const proto::CostTable& tabl
 void CostModel::AddDevice(const proto::ClusterDevice& device, const proto::CostTable& table, bool shares) {
   const double ratio = table.threads() > 0 ? table.threads() / ThreadsOf(device) : 1;
   names_.push_back(device.name());
+  hosts_.push_back(device.host());
   shares_.push_back(shares);
   thread_ratio_.push_back(ratio);
   rates_.push_back(Refined(RatesOf(device), table.alone(), device, ratio));
@@ -141,6 +149,10 @@ CallCost CostModel::Pack(absl::string_view key, uint64_t packed_bytes, int devic
 LinkRate CostModel::LinkBetween(int from_device, int to_device) const {
   for (const NamedLink& link : links_) {
     if (Matches(link.from, names_[from_device]) && Matches(link.to, names_[to_device])) return link.rate;
+  }
+  if (!hosts_[from_device].empty() && !hosts_[to_device].empty()) {
+    const std::optional<LinkRate>& rate = hosts_[from_device] == hosts_[to_device] ? inside_host_ : between_hosts_;
+    if (rate.has_value()) return *rate;
   }
   return {kLinkLatency, kLinkBytesPerSecond, ""};
 }

@@ -9,6 +9,7 @@
 #define PARTITIONER_COST_COST_MODEL_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -95,12 +96,13 @@ class CostModel {
   // What the table says of a key, -1 seconds when nothing.
   CallCost Known(absl::string_view key, int device) const;
 
-  std::vector<std::string> names_;
+  std::vector<std::string> names_, hosts_;
   std::vector<DeviceRates> rates_, shared_rates_;  // by device
   std::vector<bool> shares_;
   std::vector<double> crowd_;
   std::vector<double> thread_ratio_;  // threads of the measurement per thread of the device
   std::vector<NamedLink> links_;
+  std::optional<LinkRate> inside_host_, between_hosts_;
   absl::flat_hash_map<std::string, Measured> measured_;
   std::vector<proto::CollectiveCost> gathers_;
   double instruction_seconds_;

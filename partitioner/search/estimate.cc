@@ -16,6 +16,10 @@ namespace {
 
 constexpr double kGradientBytes = 4, kParameterBytes = 2, kOptimizerTraffic = 24;
 
+bool IsZeroBubble(SearchedSchedule schedule) {
+  return schedule == SearchedSchedule::kZbH1 || schedule == SearchedSchedule::kZbH2;
+}
+
 double Total(const PhaseSeconds& s) { return s.forward + s.backward_input + s.backward_weight; }
 
 // From each pipeline rank to the next.
@@ -109,7 +113,7 @@ PipelineWork Summed(const Configuration& c, const Work& work) {
   PipelineWork sum;
   const double m = static_cast<double>(c.micro_batches), p = static_cast<double>(c.pipeline);
   std::vector<double> rank(c.pipeline, 0);
-  double way = 0;  // of a micro-batch to the stage and back
+  double forward_way = 0, backward_way = 0;  // of a micro-batch between the first stage and this one
   for (size_t s = 0; s < work.stages.size(); ++s) {
     const PhaseSeconds& seconds = work.stages[s].seconds;
     rank[s % c.pipeline] += Total(seconds);
@@ -118,8 +122,13 @@ PipelineWork Summed(const Configuration& c, const Work& work) {
     sum.backward_weight += seconds.backward_weight / p;
     sum.mean_tensor_parallel += seconds.tensor_parallel / p;
     if (c.chunks > 1) continue;
-    sum.bound = std::max(sum.bound, way + m * Total(seconds));
-    way += seconds.forward + seconds.backward_input;
+    // The first micro-batch's way to this stage, the stage's work, and the last gradient's way back. 1F1B sends a
+    // gradient after B and W together; a zero-bubble schedule after B, and may leave W's for that time.
+    const double backward = seconds.backward_input + (IsZeroBubble(c.schedule) ? 0 : seconds.backward_weight);
+    sum.bound = std::max(
+        {sum.bound, forward_way + m * Total(seconds), forward_way + m * (seconds.forward + backward) + backward_way});
+    forward_way += seconds.forward;
+    backward_way += backward;
   }
   sum.busiest = *std::max_element(rank.begin(), rank.end());
   sum.mean = std::accumulate(rank.begin(), rank.end(), 0.0) / p;

@@ -30,8 +30,8 @@ struct StepSeconds {
 
 struct Estimate {
   StepSeconds seconds;
-  // No schedule of these stages is faster: the work of the busiest rank and, with one chunk, the way of the first
-  // micro-batch to the last stage and of the last one back; and all that follows the pipeline.
+  // The configuration is not faster: the work of the busiest rank and, with one chunk, the way of the first micro-batch
+  // to a stage and of the last gradient back from it; and all that follows the pipeline.
   double bound = 0;
   double memory_bytes = 0;  // of the rank that holds most: states, activations in flight, what is remade, logits
   double state_bytes = 0;   // of that rank

@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "partitioner/check_devices.h"
+#include "partitioner/expand_cluster.h"
 #include "partitioner/graph/build_graph.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/cluster.pb.h"
@@ -116,7 +117,7 @@ absl::StatusOr<Inspection> Cluster(const std::string& bytes, const std::string& 
   MR_RETURN_IF_ERROR(CheckCluster(cluster));
   return Inspection{
       "cluster",
-      {{"name", cluster.name()}, {"devices", Number(cluster.devices_size())}, {"links", Number(cluster.links_size())}}};
+      {{"name", cluster.name()}, {"devices", Number(DeviceCount(cluster))}, {"links", Number(cluster.links_size())}}};
 }
 
 absl::StatusOr<Inspection> Costs(const std::string& bytes, const std::string& path) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "partitioner/check_devices.h"
+#include "partitioner/expand_cluster.h"
 #include "partitioner/graph/build_graph.h"
 #include "partitioner/local.h"
 #include "partitioner/options.h"
@@ -61,7 +62,7 @@ absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
     proto::Cluster cluster;
     MR_RETURN_IF_ERROR(ReadMessage(flags.cluster, &cluster));
     MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
-    return cluster;
+    return ExpandCluster(cluster);
   }
   return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp)) : flags.devices);
 }
