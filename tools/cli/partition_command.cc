@@ -8,6 +8,7 @@
 #include "tools/cli/cost_graph.h"
 #include "tools/cli/explain.h"
 #include "tools/cli/plan_flags.h"
+#include "tools/cli/search.h"
 
 namespace millrace {
 namespace {
@@ -23,11 +24,13 @@ class PartitionCommand : public Command {
         "--out=gpt.plan",
         "partition gpt.textproto --pp=2 --cut-after=h.1.mlp.c_proj --micro-batches=8 --out=gpt.plan",
         "partition gpt.textproto --pp=2 --dump=after:cut",
+        "partition gpt.textproto --cluster=docs/examples/a100_hosts.textproto --global-batch=512",
         "partition --cost-graph=resnet50_inference.json --devices=6 --cut=exact --json",
         "partition --cost-graph=graph.txt --levels=4x4 --bandwidth=12e9,1.25e9"};
   }
   void Declare(FlagSet* flags) override {
     plan_flags_.Declare(flags);
+    search_flags_.Declare(flags);
     cost_graph_flags_.Declare(flags);
     flags->String("out", &out_, "plan to write; text form when it ends in .textproto, else binary");
     flags->Bool("json", &json_, "print the summary as JSON");
@@ -43,6 +46,15 @@ class PartitionCommand : public Command {
       if (flags.WasGiven(name)) return UsageError(absl::StrCat("--", name, " says something of --cost-graph only"));
     }
     MR_ASSIGN_OR_RETURN(const std::string path, OnlyArgument(arguments, "the model graph"));
+    if (flags.WasGiven("global-batch")) {
+      MR_ASSIGN_OR_RETURN(const proto::Model model, ReadModel(path));
+      return PartitionSearch(model, search_flags_, plan_flags_, flags, out_, json_);
+    }
+    for (const char* name : {"tensor-parallel", "replicas", "sharding"}) {
+      if (flags.WasGiven(name)) {
+        return UsageError(absl::StrCat("--", name, " says something of a search only: give --global-batch too"));
+      }
+    }
     if (out_.empty() && plan_flags_.dump.empty()) return UsageError("--out=PLAN is missing");
     MR_ASSIGN_OR_RETURN(const proto::Model model, ReadModel(path));
     absl::StatusOr<proto::ExecutionPlan> plan = MakePlan(model, plan_flags_);
@@ -61,6 +73,7 @@ class PartitionCommand : public Command {
 
  private:
   PlanFlags plan_flags_;
+  SearchFlags search_flags_;
   CostGraphFlags cost_graph_flags_;
   std::string out_;
   bool json_ = false;

@@ -56,17 +56,6 @@ absl::StatusOr<proto::Cluster> DevicesOf(const std::string& text) {
   return LocalCluster(parts[0], static_cast<int>(count));
 }
 
-absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
-  if (!flags.cluster.empty()) {
-    if (!flags.devices.empty()) return UsageError("--devices and --cluster say the same thing twice: give one of them");
-    proto::Cluster cluster;
-    MR_RETURN_IF_ERROR(ReadMessage(flags.cluster, &cluster));
-    MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
-    return ExpandCluster(cluster);
-  }
-  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp)) : flags.devices);
-}
-
 absl::Status SetDump(const std::string& dump, PartitionOptions* options) {
   if (dump.empty()) return absl::OkStatus();
   absl::string_view pass = dump;
@@ -94,7 +83,20 @@ void TellChoices(const std::vector<ScheduleChoice>& choices) {
   }
 }
 
-absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
+}  // namespace
+
+absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
+  if (!flags.cluster.empty()) {
+    if (!flags.devices.empty()) return UsageError("--devices and --cluster say the same thing twice: give one of them");
+    proto::Cluster cluster;
+    MR_RETURN_IF_ERROR(ReadMessage(flags.cluster, &cluster));
+    MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
+    return ExpandCluster(cluster);
+  }
+  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp)) : flags.devices);
+}
+
+absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   PartitionOptions options;
   MR_RETURN_IF_ERROR(CheckRange("micro-batch", flags.micro_batch, 1, 1 << 20));
   MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 16));
@@ -139,8 +141,6 @@ absl::StatusOr<PartitionOptions> OptionsOf(const PlanFlags& flags) {
   return options;
 }
 
-}  // namespace
-
 void PlanFlags::Declare(FlagSet* flags) {
   flags->String("devices", &devices, "KIND:COUNT, for example cpu:4; default: cpu:<pp>");
   flags->String("cluster", &cluster, "a Cluster file instead of --devices");
@@ -184,7 +184,7 @@ absl::StatusOr<proto::ExecutionPlan> ReadPlan(absl::string_view path) {
 }
 
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags) {
-  MR_ASSIGN_OR_RETURN(const PartitionOptions options, OptionsOf(flags));
+  MR_ASSIGN_OR_RETURN(const PartitionOptions options, PlanOptionsOf(flags));
   absl::StatusOr<KernelNeedsFn> needs = NeedsOf(options.cluster.devices(0).kind());
   if (!needs.ok()) return WithExit(needs.status(), kExitBadConfig);
   absl::StatusOr<proto::ExecutionPlan> plan = Partition(model, options, *needs);

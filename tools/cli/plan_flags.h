@@ -40,6 +40,13 @@ struct PlanFlags {
   static const std::vector<std::string>& Names();
 };
 
+// The devices that the flags name, groups of a file spelt out, checked.
+absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags);
+
+// What the flags ask of Partition, checked as far as it can be without the model; messages of --schedule=auto are
+// logged.
+absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags);
+
 // Reads a Model file and refuses one that is something else.
 absl::StatusOr<proto::Model> ReadModel(absl::string_view path);
 
