@@ -21,7 +21,8 @@ absl::string_view NameOf(SearchedSchedule schedule) {
 std::string Configuration::ToString() const {
   return absl::StrCat("t ", tensor_parallel, ", p ", pipeline, ", d ", replicas, ", micro-batch ", micro_batch, " x ",
                       micro_batches, ", ", NameOf(schedule), chunks > 1 ? absl::StrCat(" of ", chunks, " chunks") : "",
-                      ", recompute ", NameOf(recompute), ", sharding ", sharding);
+                      ", recompute ", NameOf(recompute), ", sharding ", sharding,
+                      placement == Placement::kStagesTogether ? ", stages together" : "");
 }
 
 }  // namespace millrace

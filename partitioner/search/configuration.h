@@ -33,7 +33,8 @@ struct Configuration {
 
   int64_t devices() const { return tensor_parallel * pipeline * replicas; }
   int64_t stages() const { return pipeline * chunks; }
-  // "t 8, p 64, d 6, micro-batch 1 x 512, 1f1b, recompute full, sharding 0"; chunks where there are several.
+  // "t 8, p 64, d 6, micro-batch 1 x 512, 1f1b, recompute full, sharding 0"; chunks where there are several, and
+  // "stages together" where they are.
   std::string ToString() const;
   friend bool operator==(const Configuration&, const Configuration&) = default;
   friend auto operator<=>(const Configuration&, const Configuration&) = default;

@@ -1,7 +1,7 @@
 #include "partitioner/search/estimate.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -88,16 +88,31 @@ double WorkingBytes(const Configuration& c, const Work& work, int64_t rank) {
   return work.remade_bytes + (rank == c.pipeline - 1 ? work.output_bytes : 0);
 }
 
+// Bytes of one entry in flight on the rank, no more and no less than the schedule keeps on average.
+struct Stash {
+  double most = 0, least = std::numeric_limits<double>::infinity();
+};
+
+Stash StashOf(const Configuration& c, const Work& work, int64_t rank) {
+  Stash stash;
+  for (int64_t chunk = 0; chunk < c.chunks; ++chunk) {
+    const StageWork& stage = work.stages[chunk * c.pipeline + rank];
+    stash.most = std::max(stash.most, stage.stash_bytes);
+    stash.least = std::min(stash.least, stage.stash_bytes);
+    // Waiting for W, fewer bytes; with few micro-batches the counts are not reached everywhere.
+    if (IsZeroBubble(c.schedule)) stash.least = c.micro_batches >= 2 * c.pipeline ? stage.weight_bytes : 0;
+  }
+  return stash;
+}
+
 void EstimateMemory(const Configuration& c, const Work& work, Estimate* estimate) {
   for (int64_t r = 0; r < c.pipeline; ++r) {
-    double stash = 0;
-    for (int64_t chunk = 0; chunk < c.chunks; ++chunk) {
-      stash = std::max(stash, work.stages[chunk * c.pipeline + r].stash_bytes);
-    }
+    const Stash stash = StashOf(c, work, r);
     const double states = StateBytes(c, ParametersOfRank(work, c, r));
-    const double bytes = states + InFlight(c, r) * stash + WorkingBytes(c, work, r);
-    if (bytes <= estimate->memory_bytes) continue;
-    estimate->memory_bytes = bytes;
+    const double other = states + WorkingBytes(c, work, r), in_flight = InFlight(c, r);
+    estimate->least_memory_bytes = std::max(estimate->least_memory_bytes, other + in_flight * stash.least);
+    if (other + in_flight * stash.most <= estimate->memory_bytes) continue;
+    estimate->memory_bytes = other + in_flight * stash.most;
     estimate->state_bytes = states;
   }
 }

@@ -33,13 +33,17 @@ struct Estimate {
   // The configuration is not faster: the work of the busiest rank and, with one chunk, the way of the first micro-batch
   // to a stage and of the last gradient back from it; and all that follows the pipeline.
   double bound = 0;
-  double memory_bytes = 0;  // of the rank that holds most: states, activations in flight, what is remade, logits
-  double state_bytes = 0;   // of that rank
+  // Of the rank that holds most: states, activations in flight, what is remade, logits. Simulated, it lies between the
+  // two; for 1F1B they are the same.
+  double memory_bytes = 0;
+  double least_memory_bytes = 0;
+  double state_bytes = 0;  // of that rank
 };
 
 // Closed forms: 1F1B, interleaved (chunks > 1), ZB-H1 and ZB-H2 with latency (docs/schedules.md). Equal stages are
-// exact where the latency is small; else a guide. Memory is exact but for interleaved schedules with unequal chunks,
-// where it is an upper bound. States are 18 bytes a parameter at level 0: ZeRO's 16 with float32 gradients.
+// exact where the latency is small; else a guide. Memory in flight is 1F1B's, ZB's with MB for MW and MW for MB, and
+// the interleaved schedule's with the largest and the smallest chunk of a rank. States are 18 bytes a parameter at
+// level 0: ZeRO's 16 with float32 gradients.
 Estimate EstimateStep(const Configuration& configuration, WorkModel* model);
 
 struct SimulatedStep {

@@ -166,7 +166,8 @@ class PlanSearch {
     if (candidate.bubble > best.bubble + 0.01 && best.bubble > 0) {
       absl::StrAppendFormat(&text, ": bubble %.1f %% (answer: %.1f %%)", 100 * candidate.bubble, 100 * best.bubble);
     } else if (candidate.pp < best.pp) {
-      absl::StrAppendFormat(&text, ": %d devices idle", q_.options.cluster.devices_size() - candidate.pp);
+      const int idle = q_.options.cluster.devices_size() - candidate.pp;
+      absl::StrAppend(&text, ": ", idle, idle == 1 ? " device idle" : " devices idle");
     } else if (candidate.recompute != "none" && best.recompute == "none") {
       absl::StrAppend(&text, ": recomputes");
     }

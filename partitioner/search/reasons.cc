@@ -23,9 +23,14 @@ constexpr std::array<Part, 5> kParts = {{{"compute", &StepSeconds::compute},
                                          {"reduction over replicas", &StepSeconds::reduction},
                                          {"optimizer", &StepSeconds::optimizer}}};
 
+std::string Duration(double seconds) {
+  return seconds >= 1 ? absl::StrFormat("%.2f s", seconds) : absl::StrFormat("%.3f ms", 1e3 * seconds);
+}
+
 std::string WhyComputes(const Configuration& loser, const Configuration& answer, const SearchQuestion& question) {
   if (loser.devices() < answer.devices()) {
-    return absl::StrCat(", ", question.machine.devices - loser.devices(), " devices idle");
+    const int64_t idle = question.machine.devices - loser.devices();
+    return absl::StrCat(", ", idle, idle == 1 ? " device idle" : " devices idle");
   }
   if (loser.recompute > answer.recompute) return absl::StrCat(", recomputation is ", NameOf(loser.recompute));
   if (loser.tensor_parallel > answer.tensor_parallel || loser.micro_batch < answer.micro_batch) {
@@ -44,8 +49,8 @@ std::string WhySlower(const Candidate& candidate, const Candidate& answer, const
   }
   const double slower = 100 * (own.step / best.step - 1);
   if (own.*worst->seconds <= best.*worst->seconds) return "as fast; it comes later in the order of the search";
-  std::string text = absl::StrFormat("%.1f %% slower: %s %.2f s (answer: %.2f s)", slower, worst->name,
-                                     own.*worst->seconds, best.*worst->seconds);
+  std::string text = absl::StrFormat("%.1f %% slower: %s %s (answer: %s)", slower, worst->name,
+                                     Duration(own.*worst->seconds), Duration(best.*worst->seconds));
   if (worst->seconds == &StepSeconds::compute) {
     absl::StrAppend(&text, WhyComputes(candidate.configuration, answer.configuration, question));
   } else if (worst->seconds == &StepSeconds::bubble) {

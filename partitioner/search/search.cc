@@ -5,7 +5,6 @@
 #include <limits>
 #include <map>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -70,18 +69,19 @@ std::vector<BoundedShape> BoundedShapes(const SearchQuestion& q, WorkModel* mode
   return shapes;
 }
 
-using Group = std::tuple<int64_t, int64_t, int64_t>;
+// (t, d): neighbours that differ in p only, some devices idle, are much alike.
+using Group = std::pair<int64_t, int64_t>;
 
 Group GroupOf(const Candidate& candidate) {
-  const Configuration& c = candidate.configuration;
-  return {c.tensor_parallel, c.pipeline, c.replicas};
+  return {candidate.configuration.tensor_parallel, candidate.configuration.replicas};
 }
 
-// Every configuration within the slack, estimated: those that fit, and per (t, p, d) the fastest that does not.
+// Every configuration within the slack, estimated: those that fit, and per (t, d) the fastest that does not.
 struct Estimated {
-  std::vector<Candidate> fitting;
+  std::vector<Candidate> fitting;  // by least_memory_bytes: it may turn out, simulated, that one does not
   std::map<Group, Candidate> too_large;
-  Candidate smallest;  // of all that do not fit
+  Candidate smallest;                                            // of all that do not fit
+  double least_bound = std::numeric_limits<double>::infinity();  // of what was left out for being slow
 };
 
 Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* answer) {
@@ -93,14 +93,20 @@ Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* a
   for (size_t i = 0; i < shapes.size(); ++i) {
     if (shapes[i].bound > kSlack * best) {
       answer->shapes_pruned = static_cast<int64_t>(shapes.size() - i);
+      all.least_bound = std::min(all.least_bound, shapes[i].bound);
       break;
     }
     for (const Configuration& c : VariantsOf(q, shapes[i].shape)) {
       Candidate candidate = {c, EstimateStep(c, model), std::nullopt, ""};
+      const Estimate& estimate = candidate.estimate;
       ++answer->estimated;
-      if (Fits(candidate.estimate.memory_bytes, q)) {
-        best = std::min(best, candidate.seconds());
-        if (candidate.seconds() <= kSlack * best) all.fitting.push_back(std::move(candidate));
+      if (Fits(estimate.memory_bytes, q)) best = std::min(best, candidate.seconds());
+      if (Fits(estimate.least_memory_bytes, q)) {
+        if (estimate.bound <= kSlack * best) {
+          all.fitting.push_back(std::move(candidate));
+        } else {
+          all.least_bound = std::min(all.least_bound, estimate.bound);
+        }
         continue;
       }
       ++answer->over_memory;
@@ -122,7 +128,7 @@ absl::Status Simulate(Candidate* candidate, WorkModel* model) {
   return absl::OkStatus();
 }
 
-// The fastest by estimate, and the fastest of each of the first few (t, p, d) so that runners-up differ.
+// The fastest by estimate, and the fastest of each of the first few (t, d) so that runners-up differ.
 absl::Status SimulateFastest(const SearchQuestion& q, Estimated* all, WorkModel* model, SearchAnswer* answer) {
   std::map<Group, int> of_group;
   double best = std::numeric_limits<double>::infinity();
@@ -143,12 +149,14 @@ absl::Status SimulateFastest(const SearchQuestion& q, Estimated* all, WorkModel*
       MR_RETURN_IF_ERROR(simulate(&candidate));
     }
   }
-  answer->proven = true;
+  answer->proven = all->least_bound >= best;
   for (const Candidate& candidate : all->fitting) {
     if (!candidate.simulated.has_value() && candidate.estimate.bound < best) answer->proven = false;
   }
   for (Candidate& candidate : all->fitting) {
-    if (candidate.simulated.has_value()) answer->ranked.push_back(std::move(candidate));
+    if (candidate.simulated.has_value() && Fits(candidate.simulated->memory_bytes, q)) {
+      answer->ranked.push_back(std::move(candidate));
+    }
   }
   std::sort(answer->ranked.begin(), answer->ranked.end(), Before);
   return absl::OkStatus();
@@ -225,7 +233,9 @@ absl::StatusOr<SearchAnswer> Search(const SearchQuestion& question) {
         "have at most 2^22 actions"));
   }
   if (all.fitting.empty()) return NothingFits(question, all.smallest);
+  const Candidate first = all.fitting[0];
   MR_RETURN_IF_ERROR(SimulateFastest(question, &all, &model, &answer));
+  if (answer.ranked.empty()) return NothingFits(question, first);
   GiveReasons(question, all, &answer);
   return answer;
 }

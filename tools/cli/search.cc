@@ -1,6 +1,5 @@
 #include "tools/cli/search.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,7 +10,6 @@
 #include "absl/strings/str_format.h"
 #include "partitioner/graph/build_graph.h"
 #include "partitioner/local.h"
-#include "partitioner/search/links.h"
 #include "partitioner/search/machine_of.h"
 #include "partitioner/search/plan_search.h"
 #include "partitioner/search/recognise.h"
@@ -22,172 +20,13 @@
 #include "runtime/plan/simulate.h"
 #include "runtime/plan/verify.h"
 #include "tools/cli/command.h"
+#include "tools/cli/search_text.h"
+#include "tools/report/units.h"
 
 namespace millrace {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr size_t kRunnersUp = 8, kOnPaper = 3, kOfOneShape = 2;
-
-std::string Gigabytes(double bytes) { return absl::StrFormat("%.1f GB", bytes / 1e9); }
-
-double BatchOf(const Configuration& c) { return static_cast<double>(c.replicas * c.micro_batch * c.micro_batches); }
-
-double Utilisation(const Candidate& candidate, const SearchQuestion& q) {
-  const double peak = q.machine.device.peak_flops * static_cast<double>(q.machine.devices);
-  return ModelFlops(q.model, BatchOf(candidate.configuration)) / (peak * candidate.seconds());
-}
-
-// At most two of one (t, p, d), so that the list shows other ways too.
-std::vector<const Candidate*> RunnersUp(const SearchAnswer& answer) {
-  std::vector<const Candidate*> shown;
-  for (size_t i = 1; i < answer.ranked.size() && shown.size() < kRunnersUp; ++i) {
-    const Configuration& own = answer.ranked[i].configuration;
-    size_t like_it = 0;
-    for (size_t j = 0; j < i; ++j) {
-      const Configuration& other = answer.ranked[j].configuration;
-      like_it += own.tensor_parallel == other.tensor_parallel && own.pipeline == other.pipeline &&
-                 own.replicas == other.replicas;
-    }
-    if (like_it < kOfOneShape) shown.push_back(&answer.ranked[i]);
-  }
-  return shown;
-}
-
-std::string OnPaperOnly(const Configuration& c) {
-  if (c.tensor_parallel > 1 || c.replicas > 1) {
-    return "on paper: this build's runtime runs one replica (d 1) without tensor parallelism (t 1)";
-  }
-  return "on paper: modelled, not measured";
-}
-
-std::string PaperText(const SearchQuestion& q, const SearchAnswer& answer) {
-  const Candidate& best = answer.ranked[0];
-  const SimulatedStep& step = *best.simulated;
-  const StepSeconds& s = step.seconds;
-  std::string text = absl::StrFormat(
-      "Answer, verified and simulated (%s):\n  %s\n  step %.3f s, %.2f sequences/s, MFU %.1f %%, bubble rate %.1f %%\n",
-      OnPaperOnly(best.configuration), best.configuration.ToString(), s.step, BatchOf(best.configuration) / s.step,
-      100 * Utilisation(best, q), 100 * step.bubble_rate);
-  absl::StrAppendFormat(&text,
-                        "  of it compute %.3f s, all-reduces of tensor parallelism %.3f s, bubble %.3f s, reduction "
-                        "over replicas %.3f s, optimizer %.3f s\n",
-                        s.compute, s.tensor_parallel, s.bubble, s.reduction, s.optimizer);
-  absl::StrAppend(&text, "  memory ", Gigabytes(step.memory_bytes), " on the fullest device",
-                  q.machine.device.memory_bytes > 0 ? " of " + Gigabytes(q.machine.device.memory_bytes) : "", ", ",
-                  Gigabytes(best.estimate.state_bytes),
-                  " of it parameters, gradients and optimizer\n  links: ", LinksText(best.configuration, q.machine),
-                  "\n");
-  absl::StrAppend(&text, "Runners-up:\n");
-  for (const Candidate* candidate : RunnersUp(answer)) {
-    absl::StrAppendFormat(&text, "  %9.3f s  %s\n               %s\n", candidate->seconds(),
-                          candidate->configuration.ToString(), candidate->lost);
-  }
-  if (!answer.too_large.empty()) absl::StrAppend(&text, "Faster, but too large (estimates):\n");
-  for (const Candidate& candidate : answer.too_large) {
-    absl::StrAppendFormat(&text, "  %9.3f s  %s\n               %s\n", candidate.seconds(),
-                          candidate.configuration.ToString(), candidate.lost);
-  }
-  absl::StrAppend(&text, "Of ", answer.shapes, " shapes ", answer.shapes_pruned, " are beyond the bound; of ",
-                  answer.estimated, " configurations ", answer.over_memory, " do not fit, ", answer.ranked.size(),
-                  " were simulated. ",
-                  answer.proven ? "Nothing left out is faster in this model.\n"
-                                : "Some of those left out have a bound below the answer: it is not proven.\n");
-  return text;
-}
-
-Json ToJson(const Candidate& candidate) {
-  const Configuration& c = candidate.configuration;
-  const StepSeconds& s = candidate.simulated.has_value() ? candidate.simulated->seconds : candidate.estimate.seconds;
-  Json json = {{"tensor_parallel", c.tensor_parallel},
-               {"pipeline", c.pipeline},
-               {"replicas", c.replicas},
-               {"micro_batch", c.micro_batch},
-               {"micro_batches", c.micro_batches},
-               {"schedule", NameOf(c.schedule)},
-               {"chunks", c.chunks},
-               {"recompute", NameOf(c.recompute)},
-               {"sharding", c.sharding},
-               {"sequence_parallel", c.sequence_parallel},
-               {"placement", c.placement == Placement::kReplicasTogether ? "replicas together" : "stages together"},
-               {"simulated", candidate.simulated.has_value()},
-               {"seconds", s.step},
-               {"compute_seconds", s.compute},
-               {"tensor_parallel_seconds", s.tensor_parallel},
-               {"bubble_seconds", s.bubble},
-               {"reduction_seconds", s.reduction},
-               {"optimizer_seconds", s.optimizer},
-               {"memory_bytes",
-                candidate.simulated.has_value() ? candidate.simulated->memory_bytes : candidate.estimate.memory_bytes}};
-  if (!candidate.lost.empty()) json["lost"] = candidate.lost;
-  return json;
-}
-
-Json ToJson(const SearchQuestion& q, const SearchAnswer& answer) {
-  Json json = {{"answer", ToJson(answer.ranked[0])},
-               {"mfu", Utilisation(answer.ranked[0], q)},
-               {"links", LinksText(answer.ranked[0].configuration, q.machine)},
-               {"runs_in_this_build", false},
-               {"runners_up", Json::array()},
-               {"too_large", Json::array()},
-               {"shapes", answer.shapes},
-               {"shapes_pruned", answer.shapes_pruned},
-               {"estimated", answer.estimated},
-               {"over_memory", answer.over_memory},
-               {"proven", answer.proven}};
-  for (const Candidate* candidate : RunnersUp(answer)) json["runners_up"].push_back(ToJson(*candidate));
-  for (const Candidate& candidate : answer.too_large) json["too_large"].push_back(ToJson(candidate));
-  return json;
-}
-
-std::string Line(const PlanCandidate& candidate) {
-  return absl::StrFormat("  %9.3f ms  %s, largest arena %.1f MB%s\n", 1e3 * candidate.seconds, candidate.ToString(),
-                         1e-6 * static_cast<double>(candidate.largest_arena),
-                         candidate.lost.empty() ? "" : "\n                " + candidate.lost);
-}
-
-std::string PlansText(const PlanSearchAnswer& answer) {
-  std::string text = "Best plan that this build can run (one replica, t 1), lowered, verified and simulated:\n";
-  for (size_t i = 0; i < answer.ranked.size() && i <= kRunnersUp; ++i) {
-    if (i == 1) absl::StrAppend(&text, "Runners-up:\n");
-    absl::StrAppend(&text, Line(answer.ranked[i]));
-  }
-  if (!answer.on_paper.empty()) {
-    absl::StrAppend(&text, "With more replicas, on paper (this build's runtime runs one):\n");
-    for (size_t i = 0; i < answer.on_paper.size() && i < kOnPaper; ++i)
-      absl::StrAppend(&text, Line(answer.on_paper[i]));
-  }
-  if (!answer.refused.empty()) {
-    absl::StrAppend(&text, answer.refused.size(), " could not be planned, the first: ", answer.refused[0].ToString(),
-                    ": ", answer.refused[0].lost, "\n");
-  }
-  return text;
-}
-
-Json ToJson(const PlanCandidate& candidate) {
-  Json json = {{"pp", candidate.pp},
-               {"replicas", candidate.replicas},
-               {"micro_batch", candidate.micro_batch},
-               {"micro_batches", candidate.micro_batches},
-               {"schedule", candidate.schedule},
-               {"recompute", candidate.recompute},
-               {"seconds", candidate.seconds},
-               {"largest_arena_bytes", candidate.largest_arena}};
-  if (!candidate.lost.empty()) json["lost"] = candidate.lost;
-  return json;
-}
-
-Json ToJson(const PlanSearchAnswer& answer) {
-  Json json = {{"answer", ToJson(answer.ranked[0])}, {"runners_up", Json::array()}, {"on_paper", Json::array()}};
-  for (size_t i = 1; i < answer.ranked.size() && i <= kRunnersUp; ++i) {
-    json["runners_up"].push_back(ToJson(answer.ranked[i]));
-  }
-  for (size_t i = 0; i < answer.on_paper.size() && i < kOnPaper; ++i) {
-    json["on_paper"].push_back(ToJson(answer.on_paper[i]));
-  }
-  return json;
-}
 
 class SearchPrinter {
  public:
@@ -334,10 +173,10 @@ class SearchPrinter {
     MR_ASSIGN_OR_RETURN(const Simulation simulation, Simulate(*plan, "train"));
     MR_RETURN_IF_ERROR(WriteMessage(out_, *plan));
     Say(
-        absl::StrFormat("%s: one of %d replicas, %d ranks, each for a group of %d devices; verified, simulated %.3f s "
-                        "(float32, without all-reduces), %.1f MB. A plan on paper: it does not run.\n",
-                        out_, paper_->replicas, paper_->pipeline, paper_->tensor_parallel, simulation.seconds,
-                        1e-6 * static_cast<double>(plan->ByteSizeLong())));
+        absl::StrFormat("%s: one of %d replicas, %d ranks, each for a group of %d devices; verified, simulated %s "
+                        "(float32, without all-reduces), %s. A plan on paper: it does not run.\n",
+                        out_, paper_->replicas, paper_->pipeline, paper_->tensor_parallel,
+                        SecondsText(simulation.seconds), BytesText(static_cast<double>(plan->ByteSizeLong()))));
     values_["plan"]["written"] = {{"file", out_},
                                   {"replicas", paper_->replicas},
                                   {"seconds", simulation.seconds},

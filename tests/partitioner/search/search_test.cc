@@ -39,7 +39,7 @@ double FastestOfAll(const SearchQuestion& q, int* fitting) {
 TEST(Search, EqualsTheWholeSpace) {
   for (int64_t devices : {1, 4, 6, 8, 16}) {
     for (int64_t batch : {4, 12}) {
-      for (double memory : {0.35e9, 0.8e9, 8e9}) {
+      for (double memory : {0.35e9, 0.5e9, 0.65e9, 0.8e9, 8e9}) {
         SearchQuestion q = Small(devices, batch, memory);
         q.simulations = 1000000;
         int fitting = 0;
@@ -57,7 +57,7 @@ TEST(Search, EqualsTheWholeSpace) {
   }
 }
 
-TEST(Search, BoundsHoldAndMemoryIsNoLess) {
+TEST(Search, BoundsHold) {
   const SearchQuestion q = Small(8, 12, 8e9);
   WorkModel model(q.model, q.machine);
   int checked = 0;
@@ -67,6 +67,7 @@ TEST(Search, BoundsHoldAndMemoryIsNoLess) {
     EXPECT_LE(estimate.bound, step.seconds.step * (1 + 1e-12)) << c.ToString();
     EXPECT_LE(estimate.bound, estimate.seconds.step * (1 + 1e-12)) << c.ToString();
     EXPECT_GE(estimate.memory_bytes, step.memory_bytes * (1 - 1e-12)) << c.ToString();
+    EXPECT_LE(estimate.least_memory_bytes, step.memory_bytes * (1 + 1e-12)) << c.ToString();
     const StepSeconds& s = step.seconds;
     EXPECT_NEAR(s.compute + s.tensor_parallel + s.bubble + s.reduction + s.optimizer, s.step, 1e-9 * s.step);
     ++checked;
