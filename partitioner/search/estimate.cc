@@ -84,35 +84,42 @@ double StateBytes(const Configuration& c, double parameters) {
   return ModelStateBytes(parameters, replicas, c.sharding) + wider;
 }
 
+// What is there for a moment: a layer made again, logits, and of what is sharded one layer whole, while it is gathered
+// or reduced.
 double WorkingBytes(const Configuration& c, const Work& work, int64_t rank) {
-  return work.remade_bytes + (rank == c.pipeline - 1 ? work.output_bytes : 0);
+  const double whole = (c.sharding >= 2 ? kGradientBytes : 0) + (c.sharding >= 3 ? kParameterBytes : 0);
+  return work.remade_bytes + whole * work.layer_parameters + (rank == c.pipeline - 1 ? work.output_bytes : 0);
 }
 
-// Bytes of one entry in flight on the rank, no more and no less than the schedule keeps on average.
-struct Stash {
-  double most = 0, least = std::numeric_limits<double>::infinity();
+// Activations that the rank holds at most, and at least at some moment.
+struct Activations {
+  double most = 0, least = 0;
 };
 
-Stash StashOf(const Configuration& c, const Work& work, int64_t rank) {
-  Stash stash;
+Activations ActivationsOf(const Configuration& c, const Work& work, int64_t rank) {
+  double largest = 0, smallest = std::numeric_limits<double>::infinity(), waiting = 0;
   for (int64_t chunk = 0; chunk < c.chunks; ++chunk) {
     const StageWork& stage = work.stages[chunk * c.pipeline + rank];
-    stash.most = std::max(stash.most, stage.stash_bytes);
-    stash.least = std::min(stash.least, stage.stash_bytes);
-    // Waiting for W, fewer bytes; with few micro-batches the counts are not reached everywhere.
-    if (IsZeroBubble(c.schedule)) stash.least = c.micro_batches >= 2 * c.pipeline ? stage.weight_bytes : 0;
+    largest = std::max(largest, stage.stash_bytes);
+    smallest = std::min(smallest, stage.stash_bytes);
+    waiting = stage.weight_bytes;
   }
-  return stash;
+  const double in_flight = InFlight(c, rank);
+  if (!IsZeroBubble(c.schedule)) return {in_flight * largest, in_flight * smallest};
+  // Warm-up alone; and, with micro-batches enough, in flight for B or waiting for W, which holds fewer bytes.
+  const int64_t after = c.pipeline - 1 - rank;
+  const int64_t warm_up = std::min((c.schedule == SearchedSchedule::kZbH2 ? 2 * after : after) + 1, c.micro_batches);
+  const double steady = c.micro_batches >= 2 * c.pipeline ? in_flight * std::min(waiting, smallest) : 0;
+  return {in_flight * largest, std::max(static_cast<double>(warm_up) * smallest, steady)};
 }
 
 void EstimateMemory(const Configuration& c, const Work& work, Estimate* estimate) {
   for (int64_t r = 0; r < c.pipeline; ++r) {
-    const Stash stash = StashOf(c, work, r);
-    const double states = StateBytes(c, ParametersOfRank(work, c, r));
-    const double other = states + WorkingBytes(c, work, r), in_flight = InFlight(c, r);
-    estimate->least_memory_bytes = std::max(estimate->least_memory_bytes, other + in_flight * stash.least);
-    if (other + in_flight * stash.most <= estimate->memory_bytes) continue;
-    estimate->memory_bytes = other + in_flight * stash.most;
+    const Activations activations = ActivationsOf(c, work, r);
+    const double states = StateBytes(c, ParametersOfRank(work, c, r)), other = states + WorkingBytes(c, work, r);
+    estimate->least_memory_bytes = std::max(estimate->least_memory_bytes, other + activations.least);
+    if (other + activations.most <= estimate->memory_bytes) continue;
+    estimate->memory_bytes = other + activations.most;
     estimate->state_bytes = states;
   }
 }
@@ -188,8 +195,8 @@ void SetPipeline(const Configuration& c, const PipelineWork& work, double length
 }  // namespace
 
 Estimate EstimateStep(const Configuration& c, WorkModel* model) {
-  const Work work = model->WorkOf(c);
-  const LinkUse links = LinksOf(c, model->machine());
+  const Work& work = model->WorkOf(c);
+  const LinkUse& links = model->LinksFor(c);
   Estimate estimate;
   AddAfterPipeline(c, work, links, *model, &estimate.seconds);
   EstimateMemory(c, work, &estimate);
@@ -203,8 +210,8 @@ Estimate EstimateStep(const Configuration& c, WorkModel* model) {
 }
 
 absl::StatusOr<SimulatedStep> SimulateStep(const Configuration& c, WorkModel* model) {
-  const Work work = model->WorkOf(c);
-  const LinkUse links = LinksOf(c, model->machine());
+  const Work& work = model->WorkOf(c);
+  const LinkUse& links = model->LinksFor(c);
   ScheduleRequest request;
   request.kind = c.pipeline == 1 ? "1f1b" : std::string(NameOf(c.schedule));
   request.ranks = static_cast<int>(c.pipeline);

@@ -90,6 +90,7 @@ Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* a
   double best = std::numeric_limits<double>::infinity();
   const std::vector<BoundedShape> shapes = BoundedShapes(q, model);
   answer->shapes = static_cast<int64_t>(shapes.size());
+  if (!shapes.empty() && !std::isfinite(shapes[0].bound)) return all;
   for (size_t i = 0; i < shapes.size(); ++i) {
     if (shapes[i].bound > kSlack * best) {
       answer->shapes_pruned = static_cast<int64_t>(shapes.size() - i);
@@ -99,8 +100,10 @@ Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* a
     for (const Configuration& c : VariantsOf(q, shapes[i].shape)) {
       Candidate candidate = {c, EstimateStep(c, model), std::nullopt, ""};
       const Estimate& estimate = candidate.estimate;
+      if (!std::isfinite(estimate.seconds.step)) continue;  // links that never end
       ++answer->estimated;
       if (Fits(estimate.memory_bytes, q)) best = std::min(best, candidate.seconds());
+      if (estimate.memory_bytes < all.smallest.estimate.memory_bytes) all.smallest = candidate;
       if (Fits(estimate.least_memory_bytes, q)) {
         if (estimate.bound <= kSlack * best) {
           all.fitting.push_back(std::move(candidate));
@@ -110,7 +113,6 @@ Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* a
         continue;
       }
       ++answer->over_memory;
-      if (candidate.estimate.memory_bytes < all.smallest.estimate.memory_bytes) all.smallest = candidate;
       auto [at, fresh] = all.too_large.try_emplace(GroupOf(candidate), candidate);
       if (!fresh && Before(candidate, at->second)) at->second = candidate;
     }
@@ -132,20 +134,22 @@ absl::Status Simulate(Candidate* candidate, WorkModel* model) {
 absl::Status SimulateFastest(const SearchQuestion& q, Estimated* all, WorkModel* model, SearchAnswer* answer) {
   std::map<Group, int> of_group;
   double best = std::numeric_limits<double>::infinity();
-  int left = std::max(1, q.simulations);
+  // One budget for those that surely fit, one for those that only a simulation can tell of.
+  int left[2] = {std::max(1, q.simulations), std::max(1, q.simulations)};
+  auto budget = [&](const Candidate& candidate) -> int& { return left[Fits(candidate.estimate.memory_bytes, q)]; };
   auto simulate = [&](Candidate* candidate) -> absl::Status {
     MR_RETURN_IF_ERROR(Simulate(candidate, model));
-    --left;
+    --budget(*candidate);
     if (Fits(candidate->simulated->memory_bytes, q)) best = std::min(best, candidate->seconds());
     return absl::OkStatus();
   };
   for (Candidate& candidate : all->fitting) {
-    if (left <= 0 || of_group.size() >= kGroupsSimulated) break;
+    if (of_group.size() >= kGroupsSimulated) break;
+    if (!Fits(candidate.estimate.memory_bytes, q) || budget(candidate) <= 0) continue;
     if (of_group[GroupOf(candidate)]++ == 0) MR_RETURN_IF_ERROR(simulate(&candidate));
   }
   for (Candidate& candidate : all->fitting) {
-    if (left <= 0) break;
-    if (!candidate.simulated.has_value() && candidate.estimate.bound < best) {
+    if (!candidate.simulated.has_value() && budget(candidate) > 0 && candidate.estimate.bound < best) {
       MR_RETURN_IF_ERROR(simulate(&candidate));
     }
   }
@@ -182,14 +186,15 @@ std::vector<std::string> WaysToFit(const SearchQuestion& q) {
     if (!fixed) return;
     SearchQuestion freer = q;
     release(&freer);
-    freer.simulations = 1;
     WorkModel model(freer.model, freer.machine);
     SearchAnswer ignored;
     const Estimated all = EstimateAll(freer, &model, &ignored);
-    if (all.fitting.empty()) return;
-    const Candidate& fastest = all.fitting[0];
-    ways.emplace_back(fastest.seconds(), absl::StrFormat("%s free: %s, %.2f s a step", what,
-                                                         fastest.configuration.ToString(), fastest.seconds()));
+    for (const Candidate& fastest : all.fitting) {
+      if (!Fits(fastest.estimate.memory_bytes, q)) continue;
+      ways.emplace_back(fastest.seconds(), absl::StrFormat("%s free: %s, %.2f s a step", what,
+                                                           fastest.configuration.ToString(), fastest.seconds()));
+      return;
+    }
   };
   try_with(q.recompute.has_value(), "recomputation", [](SearchQuestion* f) { f->recompute.reset(); });
   try_with(q.sharding.has_value(), "sharding", [](SearchQuestion* f) { f->sharding.reset(); });
@@ -225,6 +230,11 @@ absl::StatusOr<SearchAnswer> Search(const SearchQuestion& question) {
   WorkModel model(question.model, question.machine);
   SearchAnswer answer;
   Estimated all = EstimateAll(question, &model, &answer);
+  if (answer.estimated == 0 && answer.shapes > 0) {
+    return absl::InvalidArgumentError(
+        "with the speed of these devices and links a step of this model takes longer than a number can say; check "
+        "flops_per_second, bytes_per_second and latency_seconds");
+  }
   if (answer.estimated == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "no configuration of ", question.machine.devices, " devices, ", question.model.layers,
@@ -233,9 +243,8 @@ absl::StatusOr<SearchAnswer> Search(const SearchQuestion& question) {
         "have at most 2^22 actions"));
   }
   if (all.fitting.empty()) return NothingFits(question, all.smallest);
-  const Candidate first = all.fitting[0];
   MR_RETURN_IF_ERROR(SimulateFastest(question, &all, &model, &answer));
-  if (answer.ranked.empty()) return NothingFits(question, first);
+  if (answer.ranked.empty()) return NothingFits(question, all.smallest);
   GiveReasons(question, all, &answer);
   return answer;
 }

@@ -35,19 +35,33 @@ const PhaseSeconds& WorkModel::Output(const Configuration& c) {
   return at->second;
 }
 
-Work WorkModel::WorkOf(const Configuration& c) {
+const Work& WorkModel::WorkOf(const Configuration& c) {
+  const WorkKey key = {c.tensor_parallel, c.pipeline, c.chunks, c.micro_batch, c.recompute, c.sequence_parallel};
+  if (last_work_.first != key) last_work_ = {key, MakeWork(c)};
+  return last_work_.second;
+}
+
+const LinkUse& WorkModel::LinksFor(const Configuration& c) {
+  const LinkKey key = {c.tensor_parallel, c.pipeline, c.replicas};
+  auto& last = last_links_[c.placement == Placement::kStagesTogether];
+  if (last.first != key) last = {key, LinksOf(c, machine_)};
+  return last.second;
+}
+
+Work WorkModel::MakeWork(const Configuration& c) {
   const double t = static_cast<double>(c.tensor_parallel), b = static_cast<double>(c.micro_batch);
   const double hidden = static_cast<double>(model_.hidden), words = static_cast<double>(model_.vocabulary);
   const double tokens = b * static_cast<double>(model_.sequence);
   const double layer_bytes = LayerActivationBytes(model_, b, t, c.sequence_parallel, c.recompute);
   const std::vector<int64_t> layers = Divide(model_.layers, c.stages());
+  const PhaseSeconds layer = Layer(c);
   Work work;
   work.stages.resize(layers.size());
   for (size_t s = 0; s < layers.size(); ++s) {
     StageWork& stage = work.stages[s];
     const double share = static_cast<double>(layers[s]);
     stage.layers = layers[s];
-    Add(Layer(c), share, &stage.seconds);
+    Add(layer, share, &stage.seconds);
     stage.parameters = share * LayerParameters(model_) / t;
     stage.stash_bytes = share * layer_bytes;
     stage.weight_bytes = stage.stash_bytes * kReadByWeights;
@@ -57,6 +71,7 @@ Work WorkModel::WorkOf(const Configuration& c) {
   Add(Output(c), 1, &work.stages.back().seconds);
   // Input of the last layer norm and of the output matrix, 2 bytes each; float32 logits.
   work.stages.back().stash_bytes += 4 * tokens * hidden / (c.sequence_parallel ? t : 1);
+  work.layer_parameters = LayerParameters(model_) / t;
   work.output_bytes = 4 * tokens * words / t;
   if (c.recompute == ActivationRecompute::kFull) {
     work.remade_bytes = LayerActivationBytes(model_, b, t, c.sequence_parallel, ActivationRecompute::kNone);

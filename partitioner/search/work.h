@@ -3,6 +3,8 @@
 #define PARTITIONER_SEARCH_WORK_H_
 
 #include <cstdint>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -10,6 +12,7 @@
 #include "partitioner/paper/machine.h"
 #include "partitioner/paper/transformer.h"
 #include "partitioner/search/configuration.h"
+#include "partitioner/search/links.h"
 
 namespace millrace {
 
@@ -25,6 +28,7 @@ struct StageWork {
 struct Work {
   std::vector<StageWork> stages;  // chunk c of rank r is stage c * p + r
   double output_bytes = 0;        // of the logits, on the last rank while a micro-batch is there
+  double layer_parameters = 0;    // of one layer, this rank's share
   double remade_bytes = 0;        // full recomputation: one layer's activations, while B runs
 };
 
@@ -35,13 +39,19 @@ class WorkModel {
  public:
   WorkModel(const Transformer& model, const PaperMachine& machine) : model_(model), machine_(machine) {}
 
-  // REQUIRES: at most as many stages as layers.
-  Work WorkOf(const Configuration& configuration);
+  // REQUIRES: at most as many stages as layers. Both results hold until the next call, and are quick when asked again
+  // for what differs in schedule, sharding or placement only.
+  const Work& WorkOf(const Configuration& configuration);
+  const LinkUse& LinksFor(const Configuration& configuration);
 
   const Transformer& model() const { return model_; }
   const PaperMachine& machine() const { return machine_; }
 
  private:
+  using WorkKey = std::tuple<int64_t, int64_t, int64_t, int64_t, ActivationRecompute, bool>;
+  using LinkKey = std::tuple<int64_t, int64_t, int64_t>;
+
+  Work MakeWork(const Configuration& configuration);
   const PhaseSeconds& Layer(const Configuration& configuration);
   const PhaseSeconds& Output(const Configuration& configuration);
 
@@ -49,6 +59,8 @@ class WorkModel {
   PaperMachine machine_;
   absl::flat_hash_map<std::tuple<int64_t, int64_t, ActivationRecompute>, PhaseSeconds> layers_;
   absl::flat_hash_map<std::tuple<int64_t, int64_t>, PhaseSeconds> outputs_;
+  std::pair<WorkKey, Work> last_work_;
+  std::pair<LinkKey, LinkUse> last_links_[2];  // by placement
 };
 
 }  // namespace millrace

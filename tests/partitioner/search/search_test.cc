@@ -75,6 +75,21 @@ TEST(Search, BoundsHold) {
   EXPECT_GT(checked, 500);
 }
 
+// Schedules whose memory only a simulation can tell do not hide one that surely fits.
+TEST(Search, FindsTheOneThatFits) {
+  SearchQuestion q;
+  q.model = {.layers = 128, .hidden = 25600, .heads = 160, .sequence = 2048, .vocabulary = 51200};
+  q.machine.devices = 3072;
+  q.machine.device.memory_bytes = 77e9;
+  q.global_batch = 3072;
+  q.tensor_parallel = 8;
+  q.pipeline = 4;
+  const absl::StatusOr<SearchAnswer> answer = Search(q);
+  ASSERT_EQ(answer.status(), absl::OkStatus());
+  EXPECT_LE(answer->ranked[0].simulated->memory_bytes, 77e9);
+  EXPECT_GE(answer->ranked[0].configuration.sharding, 2);
+}
+
 TEST(Search, RunnersUpHaveReasons) {
   const SearchQuestion q = Small(16, 12, 0.35e9);
   const SearchAnswer answer = *Search(q);
@@ -126,6 +141,12 @@ TEST(Search, NonsenseIsNamed) {
   EXPECT_THAT(Search(Small(4, 0, 8e9)).status().message(), HasSubstr("the global batch is 0"));
   EXPECT_THAT(Search(Small(0, 4, 8e9)).status().message(), HasSubstr("has 0 devices"));
   SearchQuestion q = Small(4, 5, 8e9);
+  q.machine.device.peak_flops = 1e-300;
+  EXPECT_THAT(Search(q).status().message(), HasSubstr("check flops_per_second"));
+  q = Small(4, 5, 8e9);
+  q.machine.inside_latency = std::numeric_limits<double>::max();
+  EXPECT_EQ(Search(q)->ranked[0].configuration.devices(), 1);
+  q = Small(4, 5, 8e9);
   q.micro_batch = 2;
   EXPECT_THAT(Search(q).status().message(), HasSubstr("must divide the batch"));
 }
