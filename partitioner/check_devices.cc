@@ -41,6 +41,10 @@ absl::Status CheckDevice(absl::string_view where, const proto::ClusterDevice& de
   if (device.threads() > kMostThreads) {
     return Bad(where, absl::StrCat("threads is ", device.threads(), "; at most ", kMostThreads, " are possible"));
   }
+  if (device.shared_cores() > kMostThreads) {
+    return Bad(where,
+               absl::StrCat("shared_cores is ", device.shared_cores(), "; at most ", kMostThreads, " are possible"));
+  }
   if (device.multiprocessors() > kMostMultiprocessors) {
     return Bad(where, absl::StrCat("multiprocessors is ", device.multiprocessors(), "; at most ", kMostMultiprocessors,
                                    " are possible"));

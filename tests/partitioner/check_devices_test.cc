@@ -55,6 +55,8 @@ TEST(Cluster, LinksFollowTheHosts) {
 }
 
 TEST(Cluster, NonsenseIsNamed) {
+  EXPECT_THAT(Refusal("schema_version: 1 devices { name: 'a' kind: 'cpu' shared_cores: 5000 }"),
+              HasSubstr("shared_cores is 5000"));
   EXPECT_THAT(Refusal("schema_version: 1"), HasSubstr("has no devices"));
   EXPECT_THAT(Refusal("schema_version: 1 devices { name: 'a' kind: 'cpu' count: 4000000000 }"),
               HasSubstr("count of 4000000000"));
