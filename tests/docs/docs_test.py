@@ -139,4 +139,4 @@ def anchors(text):
 
 
 if __name__ == '__main__':
-    sys.exit(xml_runner.main())
+    xml_runner.main()
