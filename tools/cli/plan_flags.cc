@@ -151,7 +151,8 @@ void PlanFlags::Declare(FlagSet* flags) {
                 absl::StrCat(absl::StrJoin(ScheduleKinds(), ", "), ", or auto: the shortest step"));
   flags->Int("chunks", &chunks, "stages of a rank, of --schedule=interleaved; 0: 2");
   flags->Double("memory-limit", &memory_limit,
-                "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit");
+                "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit; of "
+                "--cost-graph: GiB of a device");
   flags->String("recompute", &recompute, "none, all, or stages (0,2,...) that make their activations again");
   flags->String("recompute-as", &recompute_as,
                 "inside B, segment by segment, or placed: actions R of whole stages, where a rank would wait");
