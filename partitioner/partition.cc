@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/autodiff/differentiate.h"
@@ -121,9 +122,12 @@ class Partitioner {
       return;
     }
     if (tried == 1 || best->plan.ok()) return;
-    best->plan =
-        absl::Status(best->plan.status().code(), absl::StrCat(best->plan.status().message(), "; ", tried,
-                                                              " cuts were planned, and of those this one lacks least"));
+    absl::Status status(best->plan.status().code(),
+                        absl::StrCat(best->plan.status().message(), "; ", tried,
+                                     " cuts were planned, and of those this one lacks least"));
+    best->plan.status().ForEachPayload(
+        [&status](absl::string_view type, const absl::Cord& payload) { status.SetPayload(type, payload); });
+    best->plan = std::move(status);
   }
 
   Attempt TryCut(const Graph& checked, const Graph& graph, const Schedule& placed, const CutCandidate& cut) {
