@@ -62,6 +62,10 @@ absl::StatusOr<CutChooser> CutChooser::Of(const Graph& graph, const std::vector<
   chooser.rules_.link_seconds = [&costs, pp = options.pp](uint64_t bytes) {
     return pp < 2 ? 0 : costs.TransferSeconds(bytes, 0, 1);
   };
+  chooser.rules_.boundary_seconds = [&costs, ranks = placed.rank_of_stage](int stage, uint64_t bytes) {
+    const size_t next = static_cast<size_t>(stage) + 1;
+    return next < ranks.size() ? costs.TransferSeconds(bytes, ranks[stage], ranks[next]) : 0;
+  };
   chooser.in_flight_ = InFlight(placed);
   if (!options.pinned.empty()) {
     MR_RETURN_IF_ERROR(CheckStageCount(chooser.chain_, placed.stages));

@@ -3,6 +3,8 @@
 #ifndef PARTITIONER_CUT_BEST_CUT_H_
 #define PARTITIONER_CUT_BEST_CUT_H_
 
+#include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -25,6 +27,8 @@ struct StageMemory {
 struct CutRules {
   std::vector<int> device_of_stage;  // one for each stage
   LinkSecondsFn link_seconds;
+  // Between a stage and the next one, where links differ: what ImproveStep reckons with. Empty: link_seconds.
+  std::function<double(int stage, uint64_t bytes)> boundary_seconds;
   std::vector<int> pinned;          // by unit: its stage, or -1; empty: none is
   std::vector<StageMemory> memory;  // by stage; empty: no limit
 };

@@ -98,7 +98,9 @@ ScheduleCosts CostsOfStages(const Chain& chain, const Cut& cut, const CutRules& 
     for (int s = stage_of[tensor.units.front()]; s < stage_of[tensor.units.back()]; ++s) crossing[s] += tensor.bytes;
   }
   for (size_t s = 0; s < costs.communication.size(); ++s) {
-    costs.communication[s] = rules.link_seconds(crossing[s] / 2);
+    const uint64_t bytes = crossing[s] / 2;
+    costs.communication[s] =
+        rules.boundary_seconds ? rules.boundary_seconds(static_cast<int>(s), bytes) : rules.link_seconds(bytes);
   }
   return costs;
 }

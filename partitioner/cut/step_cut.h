@@ -14,6 +14,10 @@ namespace millrace {
 // boundary as a transfer, since half of it goes each way.
 ScheduleCosts CostsOfStages(const Chain& chain, const Cut& cut, const CutRules& rules);
 
+// The cuts that differ in one border, or in two that are neighbours and go the same way, by 1, 2, 4 or 8 units; those
+// by few units first. No stage is empty.
+std::vector<Cut> NearbyCuts(const Cut& cut, int units);
+
 struct StepCut {
   Cut cut;
   double seconds = 0;  // SimulateSchedule's makespan
