@@ -35,11 +35,14 @@ absl::Status CheckRange(absl::string_view option, int64_t value, int64_t most) {
 
 absl::Status CheckDevicesUsed(const PartitionOptions& options) {
   const auto& devices = options.cluster.devices();
-  if (devices.size() < options.pp) {
+  const int ranks = options.pp * options.dp;
+  if (devices.size() < ranks) {
     return absl::InvalidArgumentError(
-        absl::StrCat("pp = ", options.pp, " needs as many devices; the cluster has ", devices.size()));
+        absl::StrCat("pp = ", options.pp, options.dp > 1 ? absl::StrCat(" times dp = ", options.dp) : "",
+                     options.dp > 1 ? absl::StrCat(" needs ", ranks, " devices") : " needs as many devices",
+                     "; the cluster has ", devices.size()));
   }
-  for (int d = 0; d < options.pp; ++d) {
+  for (int d = 0; d < ranks; ++d) {
     if (devices[d].count() > 1) {
       return absl::InvalidArgumentError(absl::StrCat("device '", absl::CHexEscape(devices[d].name().substr(0, 96)),
                                                      "' is a group of ", devices[d].count(),
@@ -48,6 +51,17 @@ absl::Status CheckDevicesUsed(const PartitionOptions& options) {
     if (devices[d].kind() != devices[0].kind()) {
       return absl::InvalidArgumentError(absl::StrCat("the cluster has devices of kinds '", devices[0].kind(), "' and '",
                                                      devices[d].kind(), "'; a pipeline runs on devices of one kind"));
+    }
+  }
+  for (int d = options.pp; d < ranks; ++d) {
+    const proto::ClusterDevice &own = devices[d], &first = devices[d % options.pp];
+    if (own.flops_per_second() != first.flops_per_second() || own.bytes_per_second() != first.bytes_per_second() ||
+        own.threads() != first.threads()) {
+      return absl::InvalidArgumentError(absl::StrCat("devices '", absl::CHexEscape(first.name().substr(0, 96)),
+                                                     "' and '", absl::CHexEscape(own.name().substr(0, 96)),
+                                                     "' would run the same stage in two replicas, but differ in speed "
+                                                     "or threads; replica k has devices k x pp to ",
+                                                     "k x pp + pp - 1 of the list: put equal ones at the same place"));
     }
   }
   if (!options.costs.device_kind().empty() && options.costs.device_kind() != devices[0].kind()) {
@@ -154,6 +168,17 @@ absl::Status CheckRecompute(const PartitionOptions& options) {
 
 absl::Status CheckOptions(const PartitionOptions& options) {
   MR_RETURN_IF_ERROR(CheckRange("pp", options.pp, kMostRanks));
+  MR_RETURN_IF_ERROR(CheckRange("dp", options.dp, kMostRanks));
+  MR_RETURN_IF_ERROR(CheckRange("pp times dp", int64_t{options.pp} * options.dp, kMostRanks));
+  if (options.shard_optimizer < 0 || options.shard_optimizer > 1) {
+    return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
+               "0 (every replica keeps all optimizer state) or 1 (each keeps its share)");
+  }
+  if (options.shard_optimizer > 0 && options.dp < 2) {
+    return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
+               "0 where dp is 1: there is nobody to share with");
+  }
+  if (options.bucket_bytes < 0) return Bad("bucket-bytes", absl::StrCat(options.bucket_bytes), "0 or more");
   MR_RETURN_IF_ERROR(CheckRange("micro-batch", options.micro_batch, kMostSamples));
   MR_RETURN_IF_ERROR(CheckRange("micro-batches", options.micro_batches, kMostMicroBatches));
   MR_RETURN_IF_ERROR(CheckRange("logits-batch", options.logits_batch, kMostSamples));
@@ -169,6 +194,9 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   }
   if (options.cut != "by-hand" && !options.cut_after.empty()) {
     return Bad("cut", options.cut, "by-hand where stages are named by their last nodes");
+  }
+  if (options.placement != "links" && options.placement != "listed") {
+    return Bad("placement", options.placement, "links or listed");
   }
   MR_RETURN_IF_ERROR(CheckRecompute(options));
   MR_RETURN_IF_ERROR(CheckCluster(options.cluster));

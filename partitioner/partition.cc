@@ -18,6 +18,7 @@
 #include "partitioner/lower/program_source.h"
 #include "partitioner/lower/recompute.h"
 #include "partitioner/options.h"
+#include "partitioner/place.h"
 #include "partitioner/rewrite/rewrite.h"
 #include "partitioner/schedule/forward_only.h"
 #include "partitioner/ways_to_fit.h"
@@ -29,7 +30,8 @@ namespace millrace {
 namespace {
 
 constexpr uint64_t kNormBlockElements = 65536;
-constexpr double kWeightStash = 0.5;  // before there is a graph
+constexpr uint64_t kNormBlockElementsOfReplicas = 4096;  // shards end on block edges
+constexpr double kWeightStash = 0.5;                     // before there is a graph
 
 // Sizes add up and are multiplied by micro-batches in 64 bits: what could overflow there fits no machine anyway.
 absl::Status CheckTotalSize(const Graph& graph, int64_t micro_batches) {
@@ -48,7 +50,8 @@ absl::Status CheckTotalSize(const Graph& graph, int64_t micro_batches) {
 // The devices that get ranks: only these can be busy together.
 proto::Cluster Placed(const PartitionOptions& options) {
   proto::Cluster cluster = options.cluster;
-  cluster.mutable_devices()->DeleteSubrange(options.pp, cluster.devices_size() - options.pp);
+  const int ranks = options.pp * options.dp;
+  cluster.mutable_devices()->DeleteSubrange(ranks, cluster.devices_size() - ranks);
   return cluster;
 }
 
@@ -255,7 +258,8 @@ class Partitioner {
     plan.set_model_name(model_.name());
     plan.set_model_hash(checked.model_hash);
     plan.set_pp(options_.pp);
-    plan.set_dp(1);
+    plan.set_dp(options_.dp);
+    plan.set_shard_optimizer(options_.shard_optimizer);
     plan.set_optimizer(options_.optimizer);
     plan.set_sum_order(proto::MICRO_BATCHES_FIRST);
     plan.set_device_kind(options_.cluster.devices(0).kind());
@@ -264,13 +268,17 @@ class Partitioner {
     for (const proto::Input& input : checked.model_inputs) *plan.add_inputs() = input;
     plan.set_peak_flops_per_second(options_.cluster.devices(0).flops_per_second());
     plan.set_created_by("millrace 0.1.0");
-    plan.set_norm_block_elements(kNormBlockElements);
+    plan.set_norm_block_elements(options_.dp > 1 ? kNormBlockElementsOfReplicas : kNormBlockElements);
     if (options_.costs.kernels_size() > 0) {
       plan.mutable_costs()->set_measured(options_.costs.measured());
       plan.mutable_costs()->set_device_name(options_.costs.device_name());
       plan.mutable_costs()->set_hash(Sha256Hex(CanonicalBytes(options_.costs)));
     }
-    const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan);
+    const Replication replication = {.replicas = options_.dp,
+                                     .shard_optimizer = options_.shard_optimizer,
+                                     .norm_block_elements = plan.norm_block_elements(),
+                                     .bucket_bytes = static_cast<uint64_t>(options_.bucket_bytes)};
+    const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, replication, &plan);
     attempt_->ranks.assign(plan.ranks().begin(), plan.ranks().end());
     MR_RETURN_IF_ERROR(lowered);
     for (proto::Program& program : *plan.mutable_programs()) {
@@ -300,11 +308,55 @@ std::vector<std::string> PassNames() {
   return {"check", "rewrite", "differentiate", "cost", "cut", "schedule", "lower"};
 }
 
+namespace {
+
+// The cluster with its devices in another order; what host each sits in stays with it.
+proto::Cluster Reordered(const proto::Cluster& cluster, const std::vector<int>& device_of_rank) {
+  proto::Cluster reordered = cluster;
+  reordered.clear_devices();
+  for (size_t rank = 0; rank < static_cast<size_t>(cluster.devices_size()); ++rank) {
+    const int d = rank < device_of_rank.size() ? device_of_rank[rank] : static_cast<int>(rank);
+    proto::ClusterDevice& device = *reordered.add_devices();
+    device = cluster.devices(d);
+    if (device.host().empty() && cluster.devices_per_host() > 0) {
+      device.set_host(absl::StrCat("host ", d / static_cast<int>(cluster.devices_per_host())));
+    }
+  }
+  return reordered;
+}
+
+absl::StatusOr<proto::ExecutionPlan> PartitionPlaced(const proto::Model& model, const PartitionOptions& options,
+                                                     const KernelNeedsFn& needs) {
+  const bool links_differ =
+      options.cluster.links_size() > 0 || options.cluster.has_inside_host() || options.cluster.has_between_hosts();
+  if (options.placement != "links" || options.pp * options.dp < 2 || !links_differ) {
+    return Partitioner(model, options, needs).Run();
+  }
+  PartitionOptions quiet = options;
+  quiet.dump = nullptr;
+  absl::StatusOr<proto::ExecutionPlan> best = Partitioner(model, quiet, needs).Run();
+  PartitionOptions chosen = options;
+  if (best.ok()) {
+    const proto::Cluster cluster = Placed(options);
+    const CostModel costs(cluster, options.costs);
+    for (const std::vector<int>& devices : BetterPlaces(TrafficOf(*best), cluster, costs, options.pp)) {
+      quiet.cluster = Reordered(options.cluster, devices);
+      absl::StatusOr<proto::ExecutionPlan> other = Partitioner(model, quiet, needs).Run();
+      if (!other.ok() || other->programs(0).predicted_seconds() >= best->programs(0).predicted_seconds()) continue;
+      best = std::move(other);
+      chosen.cluster = quiet.cluster;
+    }
+  }
+  return options.dump ? Partitioner(model, chosen, needs).Run() : std::move(best);
+}
+
+}  // namespace
+
 absl::StatusOr<proto::ExecutionPlan> PartitionAsAsked(const proto::Model& model, const PartitionOptions& options,
                                                       const KernelNeedsFn& needs) {
   MR_RETURN_IF_ERROR(CheckOptions(options));
   if (options.schedule == "auto" && !options.custom_schedule.has_value()) return ChooseSchedule(model, options, needs);
-  return Partitioner(model, options, needs).Run();
+  return PartitionPlaced(model, options, needs);
 }
 
 absl::StatusOr<proto::ExecutionPlan> Partition(const proto::Model& model, const PartitionOptions& options,

@@ -35,7 +35,11 @@ struct PartitionOptions {
   proto::Cluster cluster;
   int pp = 1;
   int64_t micro_batch = 1;    // samples in a micro-batch: binds the model's -1
-  int64_t micro_batches = 1;  // per step
+  int64_t micro_batches = 1;  // per step, of each replica
+  int dp = 1;                 // replicas of the pipeline; each takes its own micro-batches of the step
+  int shard_optimizer = 0;    // what they divide: 0 nothing, 1 optimizer state
+  // With replicas: gradients are summed over them in buckets of at most so many bytes. 0: one for each stage.
+  int64_t bucket_bytes = 25 << 20;
   // One of ScheduleKinds() (partitioner/schedule/make_schedule.h), or "auto": the one whose step is predicted to be the
   // shortest among those that fit the devices' memory.
   std::string schedule = "1f1b";
@@ -52,7 +56,10 @@ struct PartitionOptions {
   std::string cut = "balanced";
   std::vector<Pin> pinned;             // balanced and exact: nodes whose stage is given
   std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
-  std::string optimizer = "adamw";     // "adamw", "sgd"
+  // Which device each rank gets: "links", the heaviest traffic on the fastest links where they differ and the predicted
+  // step is shorter so (partitioner/place.h); or "listed", as they stand in the cluster.
+  std::string placement = "links";
+  std::string optimizer = "adamw";  // "adamw", "sgd"
   bool with_eval = true;
   bool with_logits = true;  // when the model names its logits
   int64_t logits_batch = 1;

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/lower/lower_program.h"
-#include "partitioner/lower/persistent.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/simulate.h"
@@ -86,9 +85,8 @@ uint64_t MissingBytes(const proto::Rank& rank) {
 }
 
 absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Cluster& cluster, const CostModel& costs,
-                   const std::string& optimizer, proto::ExecutionPlan* plan) {
-  Persistent persistent = PlanPersistent(programs, optimizer);
-  persistent.norm_block_elements = plan->norm_block_elements();
+                   const std::string& optimizer, const Replication& replication, proto::ExecutionPlan* plan) {
+  const Persistent persistent = PlanPersistent(programs, optimizer, replication);
   const size_t ranks = persistent.ranks.size();
   for (const proto::PlannedParameter& parameter : persistent.parameters) *plan->add_parameters() = parameter;
   for (const proto::Bucket& bucket : persistent.buckets) *plan->add_buckets() = bucket;
@@ -98,15 +96,17 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     for (size_t r = 0; r < ranks; ++r) transient[r] = std::max(transient[r], lowered.transient_bytes[r]);
     *plan->add_programs() = std::move(lowered.program);
   }
-  for (size_t r = 0; r < ranks; ++r) {
-    const proto::ClusterDevice& device = cluster.devices(static_cast<int>(r));
+  for (size_t global = 0; global < ranks * replication.replicas; ++global) {
+    const proto::ClusterDevice& device = cluster.devices(static_cast<int>(global));
+    const size_t r = global % ranks;
     proto::Rank& rank = *plan->add_ranks();
-    rank.set_rank(static_cast<uint32_t>(r));
+    rank.set_rank(static_cast<uint32_t>(global));
     rank.set_pipeline(static_cast<uint32_t>(r));
+    rank.set_replica(static_cast<uint32_t>(global / ranks));
     rank.set_device(device.name());
     rank.set_memory_limit(device.memory_bytes());
     rank.set_threads(std::max<uint32_t>(1, device.threads()));
-    if (costs.Shares(static_cast<int>(r))) {
+    if (costs.Shares(static_cast<int>(global))) {
       rank.set_shares(device.shares());
       rank.set_shared_cores(device.shared_cores());
     }

@@ -34,29 +34,32 @@ class RankEnd {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
       const BucketTraffic traffic = TrafficOf(bucket);
-      if (bucket.owner() == rank_)
-        norm += SecondsOfEach(bucket, [this](const proto::PlannedParameter& parameter) {
-          return SquaredSumsOp(parameter, persistent_.norm_block_elements);
+      if (bucket.owner() == rank_) {
+        norm += SecondsOfEach(b, replicas() > 1, [this](const proto::PlannedParameter& parameter, int64_t piece) {
+          return SquaredSumsOp(parameter, persistent_.replication.norm_block_elements, piece);
         });
-      if (traffic.several_uses) {
+      }
+      if (traffic.several_uses || replicas() > 1) {
         const double work = traffic.add_seconds + Traffic(traffic.cleared);
-        Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Crowd() * work);
+        Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Crowd() * work + ReplicaSeconds(b));
       }
     }
-    const int ranks = static_cast<int>(persistent_.ranks.size());
+    const int ranks = static_cast<int>(persistent_.ranks.size()) * replicas();
     Add(Instruction::NORM, 0, Crowd() * norm + costs_.AllGatherSeconds(ranks, kNormBytes));
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
       if (bucket.owner() != rank_) continue;
-      Add(Instruction::STEP, b, SecondsOfEach(bucket, [this](const proto::PlannedParameter& parameter) {
-            return OptimizerOp(parameter, persistent_.optimizer);
+      Add(Instruction::STEP, b,
+          SecondsOfEach(b, sharded(), [this](const proto::PlannedParameter& parameter, int64_t piece) {
+            return OptimizerOp(parameter, persistent_.optimizer, piece);
           }));
     }
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
-      if (bucket.group_size() == 1) continue;
+      if (bucket.group_size() == 1 && !sharded()) continue;
       if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
-      Add(Instruction::GATHER, b, Transfer(bucket, TrafficOf(bucket).weights));
+      const uint64_t weights = TrafficOf(bucket).weights;
+      Add(Instruction::GATHER, b, Transfer(bucket, weights) + (sharded() ? FromReplicas(bucket, weights) : 0));
     }
     for (uint32_t s : out_->stages()) Prepare(program.stages(s));
   }
@@ -71,11 +74,41 @@ class RankEnd {
   double Crowd() const { return costs_.Crowd(static_cast<int>(rank_)); }
   double Seconds(const OpDesc& desc) const { return costs_.Call(desc, desc.Key(), static_cast<int>(rank_)).shared; }
 
+  int replicas() const { return persistent_.replication.replicas; }
+  bool sharded() const { return persistent_.replication.shard_optimizer > 0; }
+
+  // Of the bucket's parameters, or of the first replica's shard of them.
   template <typename OpOf>
-  double SecondsOfEach(const proto::Bucket& bucket, OpOf op_of) const {
+  double SecondsOfEach(size_t b, bool of_shard, OpOf op_of) const {
+    const proto::Bucket& bucket = persistent_.buckets[b];
     double seconds = 0;
-    for (uint32_t p : bucket.parameters()) seconds += Seconds(op_of(persistent_.parameters[p]));
+    if (of_shard) {
+      for (const ShardPiece& piece : persistent_.shards[b][0].pieces) {
+        const uint32_t p = bucket.parameters(piece.member);
+        seconds += Seconds(op_of(persistent_.parameters[p], static_cast<int64_t>(piece.elements)));
+      }
+    } else {
+      for (uint32_t p : bucket.parameters()) seconds += Seconds(op_of(persistent_.parameters[p], kWhole));
+    }
     return seconds;
+  }
+
+  // All but this replica's share of `bytes` from the other replicas; the other way the same goes at the same time.
+  double FromReplicas(const proto::Bucket& bucket, uint64_t bytes) const {
+    const uint32_t other = bucket.owner() + static_cast<uint32_t>(persistent_.ranks.size());
+    return costs_.TransferSeconds(bytes / replicas() * (replicas() - 1), other, bucket.owner());
+  }
+
+  // The sum over the replicas: every one adds up its shard, and without sharding gathers the others'.
+  double ReplicaSeconds(size_t b) const {
+    const proto::Bucket& bucket = persistent_.buckets[b];
+    if (replicas() < 2 || bucket.owner() != rank_) return 0;
+    uint64_t bytes = 0;
+    for (uint32_t p : bucket.parameters()) bytes += GradientSpec(persistent_.parameters[p]).bytes();
+    const double add = SecondsOfEach(b, true, [](const proto::PlannedParameter& parameter, int64_t piece) {
+      return AccumulateOp(parameter, piece);
+    });
+    return (sharded() ? 1 : 2) * FromReplicas(bucket, bytes) + Crowd() * (replicas() - 1) * add;
   }
 
   BucketTraffic TrafficOf(const proto::Bucket& bucket) const {

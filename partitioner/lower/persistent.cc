@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/dtype.h"
 #include "partitioner/lower/pools.h"
 
 namespace millrace {
@@ -37,8 +38,9 @@ class Cursor {
 
 class Planner {
  public:
-  Planner(const std::vector<ProgramSource>& programs, const std::string& optimizer)
-      : programs_(programs),
+  Planner(const std::vector<ProgramSource>& programs, const std::string& optimizer, const Replication& replication)
+      : replication_(replication),
+        programs_(programs),
         train_(programs[0].staged.graph),
         rank_of_stage_(programs[0].schedule.rank_of_stage),
         states_(optimizer == "adamw" ? 2 : 1) {
@@ -52,6 +54,7 @@ class Planner {
     LayOutWeights();
     LayOutGradients();
     MakeBuckets();
+    DivideBuckets();
     LayOutStates();
     LayOutPacked();
     LayOutMetrics();
@@ -146,13 +149,25 @@ class Planner {
   }
 
   void MakeBuckets() {
-    std::map<int, int> of_rank;
+    struct Open {
+      int bucket;
+      uint64_t bytes;
+    };
+    std::map<std::vector<int>, Open> open;  // by rank, and with replicas by the stages of its uses
     for (size_t p = 0; p < train_.parameters.size(); ++p) {
       if (train_.parameters[p].accumulators.empty()) continue;
       const std::vector<int>& ranks = ranks_of_[p];
-      int bucket = static_cast<int>(plan_.buckets.size());
-      if (ranks.size() == 1) bucket = of_rank.emplace(ranks[0], bucket).first->second;
-      if (bucket == static_cast<int>(plan_.buckets.size())) {
+      const Open fresh = {static_cast<int>(plan_.buckets.size()), 0};
+      Open* into = nullptr;
+      if (ranks.size() == 1) {
+        into = &open.emplace(KeyOf(static_cast<int>(p)), fresh).first->second;
+        const bool full = replication_.replicas > 1 && replication_.bucket_bytes > 0 && into->bytes > 0 &&
+                          into->bytes + AccumulatorBytes(static_cast<int>(p)) > replication_.bucket_bytes;
+        if (full) *into = fresh;
+        into->bytes += AccumulatorBytes(static_cast<int>(p));
+      }
+      const int bucket = into == nullptr ? fresh.bucket : into->bucket;
+      if (bucket == fresh.bucket) {
         plan_.buckets.emplace_back().set_owner(ranks[0]);
         for (int rank : ranks) plan_.buckets.back().add_group(rank);
       }
@@ -160,10 +175,41 @@ class Planner {
     }
   }
 
+  std::vector<int> KeyOf(int p) const {
+    std::vector<int> key = {ranks_of_[p][0]};
+    if (replication_.replicas < 2) return key;
+    for (int accumulator : train_.parameters[p].accumulators) {
+      key.push_back(programs_[0].staged.stage_of_node[train_.values[accumulator].producer]);
+    }
+    std::sort(key.begin() + 1, key.end());
+    key.erase(std::unique(key.begin() + 1, key.end()), key.end());
+    return key;
+  }
+
+  void DivideBuckets() {
+    if (replication_.replicas < 2) return;
+    for (const proto::Bucket& bucket : plan_.buckets) {
+      std::vector<uint64_t> elements, bytes;
+      for (uint32_t p : bucket.parameters()) {
+        const TensorSpec& spec = train_.values[train_.parameters[p].accumulators[0]].spec;
+        elements.push_back(static_cast<uint64_t>(spec.elements()));
+        bytes.push_back(static_cast<uint64_t>(SizeOf(spec.dtype)));
+      }
+      plan_.shards.push_back(ShardsOf(elements, bytes, replication_.norm_block_elements, replication_.replicas));
+    }
+  }
+
   void LayOutStates() {
     EachRegion(proto::OPTIMIZER, "optimizer", [&](int rank) {
-      for (proto::Bucket& bucket : plan_.buckets) {
+      for (size_t b = 0; b < plan_.buckets.size(); ++b) {
+        proto::Bucket& bucket = plan_.buckets[b];
         if (static_cast<int>(bucket.owner()) != rank) continue;
+        if (replication_.shard_optimizer > 0) {
+          for (int k = 0; k < states_; ++k) {
+            bucket.add_shard_state_offsets(cursors_[rank].Take(ShardStateBytes(plan_.shards[b])));
+          }
+          continue;
+        }
         for (uint32_t p : bucket.parameters()) {
           proto::OptimizerState& state = *bucket.add_states();
           for (int k = 0; k < states_; ++k) state.add_offsets(cursors_[rank].Take(AccumulatorBytes(p)));
@@ -202,12 +248,14 @@ class Planner {
     });
   }
 
-  // Buckets are reduced one after another, so that all of an owner's stage their arrivals in the same bytes.
+  // Buckets are reduced one after another, so that all of an owner's stage their arrivals in the same bytes: first
+  // those from other ranks of the pipeline, then those of the replicas.
   void LayOutStaging() {
     EachRegion(proto::GRADIENT, "staging", [&](int rank) {
       uint64_t most = 0;
-      for (proto::Bucket& bucket : plan_.buckets) {
-        if (static_cast<int>(bucket.owner()) != rank || bucket.group_size() == 1) continue;
+      for (size_t b = 0; b < plan_.buckets.size(); ++b) {
+        proto::Bucket& bucket = plan_.buckets[b];
+        if (static_cast<int>(bucket.owner()) != rank) continue;
         uint64_t bytes = 0;
         for (uint32_t p : bucket.parameters()) {
           for (int accumulator : train_.parameters[p].accumulators) {
@@ -216,12 +264,17 @@ class Planner {
             bytes += RoundToAlignment(AccumulatorBytes(p));
           }
         }
+        if (replication_.replicas > 1) {
+          bucket.set_replica_staging_offset(plan_.ranks[rank].bytes + bytes);
+          bytes += ReplicaStagingBytes(plan_.shards[b]);
+        }
         most = std::max(most, bytes);
       }
       cursors_[rank].Take(most);
     });
   }
 
+  const Replication replication_;
   const std::vector<ProgramSource>& programs_;
   const Graph& train_;
   const std::vector<int>& rank_of_stage_;
@@ -243,9 +296,11 @@ std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNee
   return packing;
 }
 
-Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer) {
-  Persistent persistent = Planner(programs, optimizer).Plan();
+Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer,
+                          const Replication& replication) {
+  Persistent persistent = Planner(programs, optimizer, replication).Plan();
   persistent.optimizer = optimizer;
+  persistent.replication = replication;
   return persistent;
 }
 

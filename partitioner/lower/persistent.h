@@ -11,11 +11,20 @@
 
 #include "partitioner/lower/program_source.h"
 #include "proto/plan.pb.h"
+#include "runtime/plan/shards.h"
 
 namespace millrace {
 
 // Packings of one rank that are the same bytes: of the same weights with the same key.
 std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNeeds& needs);
+
+// How a bucket is divided among the pipelines that train the same weights.
+struct Replication {
+  int replicas = 1;
+  int shard_optimizer = 0;           // plan.shard_optimizer
+  uint64_t norm_block_elements = 0;  // plan.norm_block_elements
+  uint64_t bucket_bytes = 0;         // of gradients, at most, unless one parameter has more; 0: no limit
+};
 
 struct Persistent {
   struct RankMemory {
@@ -30,13 +39,16 @@ struct Persistent {
   std::vector<proto::PlannedParameter> parameters;
   std::vector<proto::Bucket> buckets;
   std::string optimizer;
-  uint64_t norm_block_elements = 0;  // for the caller to set
+  Replication replication;
+  std::vector<std::vector<Shard>> shards;  // by bucket and replica; of one replica: empty
 };
 
 // The first program is the training one. A parameter stands on every rank that any program reads it on (on rank 0 when
-// none does), the owner first: the rank of its first use in graph order. Buckets: one per rank for all parameters that
-// stand only there, one per parameter that stands on several. `optimizer`: "adamw" or "sgd".
-Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer);
+// none does), the owner first: the rank of its first use in graph order. Buckets: one per parameter that stands on
+// several ranks; of those that stand on one, one per rank, or with replicas one or more for the stages that use them,
+// so that it can be reduced when these are done. Ranks are those of one pipeline. `optimizer`: "adamw" or "sgd".
+Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer,
+                          const Replication& replication);
 
 }  // namespace millrace
 

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/choose_schedule.h"
-#include "partitioner/cost/cost_model.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
@@ -23,27 +22,15 @@ uint64_t LargestArena(const proto::ExecutionPlan& plan) {
   return largest;
 }
 
-// float32 gradients of the parameters that a rank owns, of the rank that owns most.
-double GradientBytes(const proto::ExecutionPlan& plan) {
-  std::vector<double> bytes(plan.ranks_size(), 0);
-  for (const proto::PlannedParameter& parameter : plan.parameters()) {
-    if (!parameter.trainable() || parameter.places().empty()) continue;
-    double elements = 4;
-    for (int64_t dimension : parameter.type().dims()) elements *= static_cast<double>(dimension);
-    bytes[parameter.places(0).rank()] += elements;
-  }
-  return *std::max_element(bytes.begin(), bytes.end());
-}
-
 bool Before(const PlanCandidate& a, const PlanCandidate& b) {
-  return std::tie(a.seconds, a.pp, a.replicas, a.micro_batch, a.schedule, a.recompute) <
-         std::tie(b.seconds, b.pp, b.replicas, b.micro_batch, b.schedule, b.recompute);
+  return std::tie(a.seconds, a.pp, a.replicas, a.shard_optimizer, a.micro_batch, a.schedule, a.recompute) <
+         std::tie(b.seconds, b.pp, b.replicas, b.shard_optimizer, b.micro_batch, b.schedule, b.recompute);
 }
 
 class PlanSearch {
  public:
   PlanSearch(const proto::Model& model, const PlanQuestion& question, const KernelNeedsFn& needs)
-      : model_(model), q_(question), needs_(needs), costs_(question.options.cluster, question.options.costs) {}
+      : model_(model), q_(question), needs_(needs) {}
 
   absl::StatusOr<PlanSearchAnswer> Run() {
     if (q_.global_batch < 1 || q_.global_batch > kMostBatch) {
@@ -53,7 +40,8 @@ class PlanSearch {
     const int64_t devices = std::min<int64_t>(q_.options.cluster.devices_size(), kMostStages);
     for (int pp = 1; pp <= devices; ++pp) {
       if (q_.fixed_pp && pp != q_.options.pp) continue;
-      for (int64_t replicas = 1; pp * replicas <= devices; ++replicas) {
+      for (int replicas = 1; pp * replicas <= devices; ++replicas) {
+        if (q_.fixed_replicas > 0 && replicas != q_.fixed_replicas) continue;
         if (q_.global_batch % replicas == 0) TryMicroBatches(pp, replicas);
       }
     }
@@ -62,9 +50,7 @@ class PlanSearch {
       return absl::InvalidArgumentError("no number of stages and micro-batches agrees with the batch and the devices");
     }
     Refine();
-    for (std::vector<PlanCandidate>* list : {&answer_.ranked, &answer_.on_paper}) {
-      std::sort(list->begin(), list->end(), Before);
-    }
+    std::sort(answer_.ranked.begin(), answer_.ranked.end(), Before);
     for (PlanCandidate& candidate : answer_.ranked) candidate.lost = WhyLost(candidate);
     MR_ASSIGN_OR_RETURN(answer_.plan, PartitionAsAsked(model_, OptionsOf(answer_.ranked[0]), needs_));
     return std::move(answer_);
@@ -74,6 +60,8 @@ class PlanSearch {
   PartitionOptions OptionsOf(const PlanCandidate& candidate) const {
     PartitionOptions options = q_.options;
     options.pp = candidate.pp;
+    options.dp = candidate.replicas;
+    options.shard_optimizer = candidate.shard_optimizer;
     options.micro_batch = candidate.micro_batch;
     options.micro_batches = candidate.micro_batches;
     options.schedule = candidate.schedule;
@@ -82,8 +70,11 @@ class PlanSearch {
     return options;
   }
 
-  void TryMicroBatches(int pp, int64_t replicas) {
+  // What takes less memory only where the rest does not fit.
+  void TryMicroBatches(int pp, int replicas) {
     const int64_t batch = q_.global_batch / replicas;
+    const bool shards = replicas > 1 && !q_.fixed_sharding;
+    const int level = replicas > 1 ? q_.options.shard_optimizer : 0;
     for (int64_t b = 1; b <= batch; ++b) {
       if (batch % b != 0 || (q_.fixed_micro_batch && b != q_.options.micro_batch)) continue;
       PlanCandidate candidate;
@@ -93,7 +84,11 @@ class PlanSearch {
       candidate.micro_batches = batch / b;
       candidate.schedule = q_.fixed_schedule ? q_.options.schedule : "1f1b";
       candidate.recompute = q_.fixed_recompute ? q_.options.recompute : "none";
-      if (Try(candidate) || q_.fixed_recompute) continue;
+      candidate.shard_optimizer = level;
+      if (Try(candidate)) continue;
+      candidate.shard_optimizer = shards ? 1 : level;
+      if (shards && Try(candidate)) continue;
+      if (q_.fixed_recompute) continue;
       candidate.recompute = "all";
       Try(candidate);
     }
@@ -112,24 +107,9 @@ class PlanSearch {
     candidate.schedule = train.schedule();
     candidate.bubble = train.predicted_bubble();
     candidate.largest_arena = LargestArena(*plan);
-    if (candidate.replicas > 1) candidate.reduction_seconds = ReductionSeconds(candidate, GradientBytes(*plan));
-    candidate.seconds = train.predicted_seconds() + candidate.reduction_seconds;
-    (candidate.replicas > 1 ? answer_.on_paper : answer_.ranked).push_back(std::move(candidate));
+    candidate.seconds = train.predicted_seconds();
+    answer_.ranked.push_back(std::move(candidate));
     return true;
-  }
-
-  // A ring all-reduce over the slowest link among the devices that take part.
-  double ReductionSeconds(const PlanCandidate& candidate, double bytes) const {
-    const double replicas = static_cast<double>(candidate.replicas);
-    const int devices = static_cast<int>(candidate.pp * candidate.replicas);
-    double slowest = 0;
-    for (int a = 0; a < devices; ++a) {
-      for (int b = 0; b < devices; ++b) {
-        if (a == b) continue;
-        slowest = std::max(slowest, costs_.TransferSeconds(static_cast<uint64_t>(bytes / replicas), a, b));
-      }
-    }
-    return 2 * (replicas - 1) * slowest;
   }
 
   void Refine() {
@@ -165,8 +145,8 @@ class PlanSearch {
     std::string text = absl::StrFormat("%.1f %% slower", 100 * (candidate.seconds / best.seconds - 1));
     if (candidate.bubble > best.bubble + 0.01 && best.bubble > 0) {
       absl::StrAppendFormat(&text, ": bubble %.1f %% (answer: %.1f %%)", 100 * candidate.bubble, 100 * best.bubble);
-    } else if (candidate.pp < best.pp) {
-      const int idle = q_.options.cluster.devices_size() - candidate.pp;
+    } else if (candidate.ranks() < best.ranks()) {
+      const int idle = q_.options.cluster.devices_size() - candidate.ranks();
       absl::StrAppend(&text, ": ", idle, idle == 1 ? " device idle" : " devices idle");
     } else if (candidate.recompute != "none" && best.recompute == "none") {
       absl::StrAppend(&text, ": recomputes");
@@ -177,7 +157,6 @@ class PlanSearch {
   const proto::Model& model_;
   const PlanQuestion& q_;
   const KernelNeedsFn& needs_;
-  const CostModel costs_;
   PlanSearchAnswer answer_;
   absl::Status first_error_;
 };
@@ -185,8 +164,9 @@ class PlanSearch {
 }  // namespace
 
 std::string PlanCandidate::ToString() const {
-  return absl::StrCat("p ", pp, replicas > 1 ? absl::StrCat(", d ", replicas) : "", ", micro-batch ", micro_batch,
-                      " x ", micro_batches, ", ", schedule, ", recompute ", recompute);
+  return absl::StrCat("p ", pp, replicas > 1 ? absl::StrCat(", d ", replicas) : "",
+                      shard_optimizer > 0 ? absl::StrCat(", optimizer sharded at level ", shard_optimizer) : "",
+                      ", micro-batch ", micro_batch, " x ", micro_batches, ", ", schedule, ", recompute ", recompute);
 }
 
 absl::StatusOr<PlanSearchAnswer> SearchPlans(const proto::Model& model, const PlanQuestion& question,

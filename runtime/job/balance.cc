@@ -116,7 +116,7 @@ absl::StatusOr<Balance> MakeBalance(const proto::ExecutionPlan& plan, const prot
   balance.measured_bubble = after.bubble_rate;
   balance.predicted_imbalance = Imbalance(balance.predicted).first;
   std::tie(balance.measured_imbalance, balance.busiest_rank) = Imbalance(balance.measured);
-  for (int rank = 0; rank < plan.ranks_size(); ++rank) {
+  for (int rank = 0; rank < PipelineRanks(plan); ++rank) {
     RankBalance& row = balance.ranks.emplace_back();
     row.rank = rank;
     row.stages.assign(train.ranks(rank).stages().begin(), train.ranks(rank).stages().end());

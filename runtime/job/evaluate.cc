@@ -9,11 +9,11 @@
 
 namespace millrace {
 
-LoadFn FeedOf(const DataSource& source, const proto::Program& program) {
-  const uint64_t micro_batches = program.micro_batches(), samples = program.micro_batch_size();
-  return [&source, micro_batches, samples](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
-                                           uint64_t bytes) {
-    return source.Fetch(input, (step * micro_batches + micro_batch) * samples, samples, memory, bytes);
+LoadFn FeedOf(const DataSource& source, const proto::ExecutionPlan& plan, const proto::Program& program) {
+  const uint64_t per_step = SamplesPerStep(plan, program), samples = program.micro_batch_size();
+  return [&source, per_step, samples](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
+                                      uint64_t bytes) {
+    return source.Fetch(input, step * per_step + micro_batch * samples, samples, memory, bytes);
   };
 }
 
@@ -22,9 +22,9 @@ absl::StatusOr<HeldOutLoss> Evaluate(const proto::ExecutionPlan& plan, const Dat
   const proto::Program* eval = FindProgram(plan, "eval");
   if (eval == nullptr) return absl::FailedPreconditionError("the plan has no program named 'eval'");
   const uint64_t wanted = (micro_batches + eval->micro_batches() - 1) / eval->micro_batches();
-  const uint64_t available = std::max<uint64_t>(1, source.samples_per_epoch() / SamplesPerStep(*eval));
+  const uint64_t available = std::max<uint64_t>(1, source.samples_per_epoch() / SamplesPerStep(plan, *eval));
   const uint64_t runs = std::clamp<uint64_t>(wanted, 1, available);
-  ranks->SetFeed(FeedOf(source, *eval));
+  ranks->SetFeed(FeedOf(source, plan, *eval));
   HeldOutLoss total;
   std::vector<StepResult> results(ranks->size());
   for (uint64_t run = 0; run < runs; ++run) {

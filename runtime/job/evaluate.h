@@ -13,7 +13,7 @@ namespace millrace {
 
 // Feeds a program with a source: the samples of (step, micro-batch) follow those of the micro-batch before. The source
 // must outlive the function.
-LoadFn FeedOf(const DataSource& source, const proto::Program& program);
+LoadFn FeedOf(const DataSource& source, const proto::ExecutionPlan& plan, const proto::Program& program);
 
 struct HeldOutLoss {
   double loss = 0;   // mean

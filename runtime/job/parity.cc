@@ -67,13 +67,17 @@ absl::Status RecordTensors(const proto::ExecutionPlan& plan, int step, bool weig
   for (int i = 0; i < plan.parameters_size(); ++i) {
     const proto::PlannedParameter& parameter = plan.parameters(i);
     if (parameter.constant() || parameter.places_size() == 0) continue;
-    const Worker& worker = ranks->worker(parameter.places(0).rank());
+    const int owner = static_cast<int>(parameter.places(0).rank());
+    const Worker& worker = ranks->worker(owner);
     MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(parameter.type()));
     if (parameter.trainable()) {
       Recorded gradient{proto::F32, std::vector<char>(bytes / SizeOf(parameter.type().dtype()) * sizeof(float))};
       // The reference backend keeps accumulators in F64 when everything is.
       if (parameter.type().dtype() == proto::F64) gradient = {proto::F64, std::vector<char>(bytes)};
-      MR_RETURN_IF_ERROR(worker.ReadGradient(i, gradient.bytes.data(), gradient.bytes.size()));
+      // Of sharded ones every replica has its part.
+      for (int rank = owner; rank < plan.ranks_size(); rank += PipelineRanks(plan)) {
+        MR_RETURN_IF_ERROR(ranks->worker(rank).ReadGradient(i, gradient.bytes.data(), gradient.bytes.size()));
+      }
       (*recording)[{step, Kind::kGradient, parameter.name()}] = std::move(gradient);
     }
     if (!weights) continue;
@@ -103,7 +107,7 @@ absl::StatusOr<Recording> Record(const proto::ExecutionPlan& plan, const proto::
     absl::Status status = seat.worker->InitializeParameters();
     return status.ok() ? seat.worker->PrepareWeights() : status;
   }));
-  ranks->SetFeed(FeedOf(data, *FindProgram(plan, "train")));
+  ranks->SetFeed(FeedOf(data, plan, *FindProgram(plan, "train")));
   Recording recording;
   std::vector<StepResult> results(ranks->size());
   for (int step = 0; step < options.steps; ++step) {
@@ -173,6 +177,7 @@ absl::Status CheckComparable(const proto::ExecutionPlan& a, const proto::Executi
   if (train_a->micro_batches() != train_b->micro_batches()) {
     return differ("the number of micro-batches", train_a->micro_batches(), train_b->micro_batches());
   }
+  if (a.dp() != b.dp()) return differ("the number of replicas", a.dp(), b.dp());
   return absl::OkStatus();
 }
 

@@ -38,8 +38,10 @@ int64_t IdsAllowedBy(const proto::StageProgram& stage, const proto::KernelCall& 
 
 }  // namespace
 
-uint64_t SamplesPerStep(const proto::Program& program) {
-  return uint64_t{program.micro_batches()} * program.micro_batch_size();
+uint64_t SamplesPerStep(const proto::ExecutionPlan& plan, const proto::Program& program) {
+  // Programs that do not train run on the first replica alone.
+  const uint64_t replicas = program.name() == "train" ? std::max<uint32_t>(1, plan.dp()) : 1;
+  return replicas * program.micro_batches() * program.micro_batch_size();
 }
 
 bool HasTokens(const proto::ExecutionPlan& plan) {

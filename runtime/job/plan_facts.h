@@ -10,7 +10,7 @@
 namespace millrace {
 
 // micro_batches * micro_batch_size.
-uint64_t SamplesPerStep(const proto::Program& program);
+uint64_t SamplesPerStep(const proto::ExecutionPlan& plan, const proto::Program& program);
 
 // T of the TOKENS input; 1 when the model has none, so that samples are counted instead.
 int64_t TokensPerSample(const proto::ExecutionPlan& plan);

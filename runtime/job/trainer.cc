@@ -60,7 +60,7 @@ class InProcessTrainer : public Trainer {
   absl::Status WriteSample(RunResults* results);
 
   bool stopping() const { return options_.stop != nullptr && options_.stop->load(); }
-  uint64_t samples_per_step() const { return SamplesPerStep(train_); }
+  uint64_t samples_per_step() const { return SamplesPerStep(plan_, train_); }
 
   const proto::ExecutionPlan& plan_;
   const proto::Program& train_;
@@ -166,7 +166,7 @@ absl::StatusOr<RunResults> InProcessTrainer::Run() {
 }
 
 absl::Status InProcessTrainer::TrainOneStep() {
-  ranks_->SetFeed(FeedOf(*data_.train, train_));
+  ranks_->SetFeed(FeedOf(*data_.train, plan_, train_));
   MR_ASSIGN_OR_RETURN(const StepOutcome outcome,
                       RunTrainingStep(plan_, config_, step_, optimizer_steps_, ranks_.get()));
   last_ = outcome.report;

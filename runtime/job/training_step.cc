@@ -19,7 +19,9 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 // Share of the peak of all devices that the plan's own count of operations used.
 double FlopsUtilization(const proto::ExecutionPlan& plan, double seconds) {
   const double peak = plan.peak_flops_per_second() * plan.ranks_size();
-  return peak > 0 && seconds > 0 ? FlopsOf(*FindProgram(plan, "train")) / (peak * seconds) : 0;
+  return peak > 0 && seconds > 0
+             ? std::max<uint32_t>(1, plan.dp()) * FlopsOf(*FindProgram(plan, "train")) / (peak * seconds)
+             : 0;
 }
 
 }  // namespace
@@ -57,7 +59,8 @@ absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, co
   outcome.trace.set_program("train");
   outcome.trace.set_step(step + 1);
   outcome.trace.set_step_seconds(seconds);
-  for (int rank = 0; rank < ranks->size(); ++rank) ranks->worker(rank).AppendSpans(begin, &outcome.trace);
+  // Replicas do the same at the same time: the first one stands for all.
+  for (int rank = 0; rank < PipelineRanks(plan); ++rank) ranks->worker(rank).AppendSpans(begin, &outcome.trace);
   MR_ASSIGN_OR_RETURN(const Simulation measured, Summarize(plan, outcome.trace));
 
   const StepResult& result = results[0];
@@ -68,7 +71,7 @@ absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, co
   report.gradient_norm = result.gradient_norm;
   report.learning_rate = settings.learning_rate;
   report.seconds = seconds;
-  report.tokens = SamplesPerStep(*FindProgram(plan, "train")) * TokensPerSample(plan);
+  report.tokens = SamplesPerStep(plan, *FindProgram(plan, "train")) * TokensPerSample(plan);
   report.counts_tokens = HasTokens(plan);
   report.skipped = result.skipped;
   report.bubble = measured.bubble_rate;

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/job/plan_facts.h"
+#include "runtime/plan/plan.h"
 
 namespace millrace {
 
@@ -15,11 +16,12 @@ WorkerStore::WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool wi
   }
   if (!with_state) return;
   for (const proto::Bucket& bucket : plan.buckets()) {
-    for (int i = 0; i < bucket.parameters_size() && i < bucket.states_size(); ++i) {
+    const bool sharded = plan.shard_optimizer() > 0;
+    for (int i = 0; i < bucket.parameters_size() && (sharded || i < bucket.states_size()); ++i) {
       const proto::PlannedParameter& parameter = plan.parameters(bucket.parameters(i));
       proto::TensorType type = parameter.type();
       type.set_dtype(proto::F32);
-      for (int k = 0; k < bucket.states(i).offsets_size(); ++k) {
+      for (int k = 0; k < (sharded ? bucket.shard_state_offsets_size() : bucket.states(i).offsets_size()); ++k) {
         tensors_.push_back({absl::StrCat(StatePrefix(plan.optimizer(), k), parameter.name()), type});
         entries_.push_back({static_cast<int>(bucket.owner()), static_cast<int>(bucket.parameters(i)), k});
       }
@@ -29,16 +31,26 @@ WorkerStore::WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool wi
 
 absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
   const Entry& entry = entries_[tensor];
-  const Worker& worker = ranks_.worker(entry.rank);
-  return entry.state < 0 ? worker.ReadParameter(entry.parameter, memory, bytes)
-                         : worker.ReadState(entry.parameter, entry.state, memory, bytes);
+  if (entry.state < 0) return ranks_.worker(entry.rank).ReadParameter(entry.parameter, memory, bytes);
+  // Of sharded state every replica has its part; of other state the first one's will do.
+  const int ranks = plan_.shard_optimizer() > 0 ? plan_.ranks_size() : PipelineRanks(plan_);
+  for (int rank = entry.rank; rank < ranks; rank += PipelineRanks(plan_)) {
+    MR_RETURN_IF_ERROR(ranks_.worker(rank).ReadState(entry.parameter, entry.state, memory, bytes));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WorkerStore::Write(int tensor, const void* memory, uint64_t bytes) {
   const Entry& entry = entries_[tensor];
-  if (entry.state >= 0) return ranks_.worker(entry.rank).WriteState(entry.parameter, entry.state, memory, bytes);
-  for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
-    MR_RETURN_IF_ERROR(ranks_.worker(place.rank()).WriteParameter(entry.parameter, memory, bytes));
+  for (int first = 0; first < plan_.ranks_size(); first += PipelineRanks(plan_)) {
+    if (entry.state >= 0) {
+      MR_RETURN_IF_ERROR(ranks_.worker(first + entry.rank).WriteState(entry.parameter, entry.state, memory, bytes));
+      continue;
+    }
+    for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
+      const int rank = first + static_cast<int>(place.rank());
+      MR_RETURN_IF_ERROR(ranks_.worker(rank).WriteParameter(entry.parameter, memory, bytes));
+    }
   }
   return absl::OkStatus();
 }

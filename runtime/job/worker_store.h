@@ -11,8 +11,8 @@
 namespace millrace {
 
 // Parameters in the plan's order, constants left out, then, when asked for, each trainable one's optimizer state, named
-// "adamw.m/<parameter>" and so on. Reads come from the owner; a parameter is written to every rank that has a copy
-// (Worker::PrepareWeights must follow). Used between two Ranks::Each; plan and ranks must outlive it.
+// "adamw.m/<parameter>" and so on. Reads come from the owner; a parameter is written to every rank that has a copy,
+// of every replica (Worker::PrepareWeights must follow). Used between two Ranks::Each; plan and ranks must outlive it.
 class WorkerStore : public ParameterStore {
  public:
   WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool with_state);

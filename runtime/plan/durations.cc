@@ -59,14 +59,15 @@ class Planned {
     std::map<std::string, int> index;
     std::vector<int64_t> threads;  // by group
     for (int rank = 0; rank < program_.ranks_size(); ++rank) {
-      const int mine = static_cast<int>(std::clamp<uint32_t>(rank < plan_.ranks_size() ? plan_.ranks(rank).threads() : 1,
-                                                             1, kMostThreads));
+      const int mine = static_cast<int>(
+          std::clamp<uint32_t>(rank < plan_.ranks_size() ? plan_.ranks(rank).threads() : 1, 1, kMostThreads));
       out_.threads.push_back(mine);
       out_.group_of_rank.push_back(-1);
       if (rank >= plan_.ranks_size() || plan_.ranks(rank).shares().empty()) continue;
       const auto [found, is_new] = index.emplace(plan_.ranks(rank).shares(), static_cast<int>(out_.groups.size()));
       if (is_new) {
-        out_.groups.push_back({static_cast<int>(std::min<uint32_t>(plan_.ranks(rank).shared_cores(), kMostThreads)), 0});
+        out_.groups.push_back(
+            {static_cast<int>(std::min<uint32_t>(plan_.ranks(rank).shared_cores(), kMostThreads)), 0});
         threads.push_back(0);
       }
       out_.group_of_rank.back() = found->second;
@@ -77,6 +78,38 @@ class Planned {
       const int all = static_cast<int>(std::min<int64_t>(threads[g], 1 << 30));
       if (group.cores == 0) group.cores = all;
       group.most_busy = std::min(group.cores, all);
+    }
+    LeaveCoresToReplicas();
+  }
+
+  // Replicas do the same at the same time: where they sit on the same cores, each pipeline has its share of them, and
+  // what is less than a core makes everything take longer.
+  void LeaveCoresToReplicas() {
+    const int pipeline = static_cast<int>(out_.group_of_rank.size());
+    std::vector<int> replicas(out_.groups.size(), 1);
+    for (int rank = pipeline; pipeline > 0 && rank < plan_.ranks_size(); rank += pipeline) {
+      // A replica's first rank of the group stands for all of it.
+      std::vector<bool> counted(out_.groups.size(), false);
+      for (int place = 0; place < pipeline && rank + place < plan_.ranks_size(); ++place) {
+        const int group = out_.group_of_rank[place];
+        if (group < 0 || counted[group] || plan_.ranks(rank + place).shares() != plan_.ranks(place).shares()) continue;
+        counted[group] = true;
+        ++replicas[group];
+      }
+    }
+    std::vector<double> slower(out_.groups.size(), 1);
+    for (size_t g = 0; g < out_.groups.size(); ++g) {
+      CoreGroup& group = out_.groups[g];
+      const int share = std::max(1, group.cores / replicas[g]);
+      slower[g] = static_cast<double>(share) * replicas[g] / group.cores;
+      group.cores = share;
+      group.most_busy = std::min(group.most_busy, share);
+    }
+    for (int rank = 0; rank < pipeline; ++rank) {
+      const int group = out_.group_of_rank[rank];
+      if (group < 0 || slower[group] <= 1) continue;
+      for (double& seconds : out_.instructions[rank]) seconds *= slower[group];
+      for (double& seconds : out_.shared[rank]) seconds *= slower[group];
     }
   }
 

@@ -11,6 +11,11 @@ TensorSpec SpecOf(const proto::StageProgram& stage, int value) {
   return value < 0 ? TensorSpec() : TensorSpec::Of(stage.values(value).type());
 }
 
+TensorSpec GradientOf(const proto::PlannedParameter& parameter, int64_t piece) {
+  return {parameter.type().dtype() == proto::F64 ? proto::F64 : proto::F32,
+          {piece == kWhole ? Elements(parameter) : piece}};
+}
+
 }  // namespace
 
 OpDesc CallDesc(const proto::StageProgram& stage, const proto::KernelCall& call) {
@@ -22,20 +27,19 @@ OpDesc CallDesc(const proto::StageProgram& stage, const proto::KernelCall& call)
   return desc;
 }
 
-TensorSpec GradientSpec(const proto::PlannedParameter& parameter) {
-  return {parameter.type().dtype() == proto::F64 ? proto::F64 : proto::F32, {Elements(parameter)}};
-}
+TensorSpec GradientSpec(const proto::PlannedParameter& parameter) { return GradientOf(parameter, kWhole); }
 
-OpDesc SquaredSumsOp(const proto::PlannedParameter& parameter, uint64_t block) {
-  const uint64_t elements = static_cast<uint64_t>(Elements(parameter));
+OpDesc SquaredSumsOp(const proto::PlannedParameter& parameter, uint64_t block, int64_t piece) {
+  const TensorSpec gradient = GradientOf(parameter, piece);
+  const uint64_t elements = static_cast<uint64_t>(gradient.elements());
   const uint64_t blocks = elements / block + (elements % block != 0);
-  OpDesc desc{"SquaredSums", {GradientSpec(parameter)}, {{proto::F64, {static_cast<int64_t>(blocks)}}}, {}};
+  OpDesc desc{"SquaredSums", {gradient}, {{proto::F64, {static_cast<int64_t>(blocks)}}}, {}};
   desc.attributes.SetInt("block", static_cast<int64_t>(block));
   return desc;
 }
 
-OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view optimizer) {
-  const TensorSpec gradient = GradientSpec(parameter);
+OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view optimizer, int64_t piece) {
+  const TensorSpec gradient = GradientOf(parameter, piece);
   OpDesc desc{"", {{proto::F64, {kHyperElements}}}, {{parameter.type().dtype(), gradient.dims}, gradient}, {}};
   if (optimizer == "adamw") desc.op = "AdamW";
   if (optimizer == "sgd") desc.op = "SgdMomentum";
@@ -44,8 +48,8 @@ OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view o
   return desc;
 }
 
-OpDesc AccumulateOp(const proto::PlannedParameter& parameter) {
-  return {"Accumulate", {GradientSpec(parameter)}, {GradientSpec(parameter)}, {}};
+OpDesc AccumulateOp(const proto::PlannedParameter& parameter, int64_t piece) {
+  return {"Accumulate", {GradientOf(parameter, piece)}, {GradientOf(parameter, piece)}, {}};
 }
 
 std::string PackCostKey(absl::string_view call_key) { return absl::StrCat("pack ", call_key); }

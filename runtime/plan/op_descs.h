@@ -21,12 +21,14 @@ inline constexpr int64_t kHyperElements = 10;
 // A parameter's gradient accumulator, flat: F32, unless the weight is F64.
 TensorSpec GradientSpec(const proto::PlannedParameter& parameter);
 
+// Of a parameter, or of a flat piece of so many of its elements.
+inline constexpr int64_t kWhole = -1;
 // NORM: sums of squares over blocks of so many elements (> 0).
-OpDesc SquaredSumsOp(const proto::PlannedParameter& parameter, uint64_t block);
+OpDesc SquaredSumsOp(const proto::PlannedParameter& parameter, uint64_t block, int64_t piece = kWhole);
 // STEP. `op` is empty for an optimizer that is not known.
-OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view optimizer);
+OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view optimizer, int64_t piece = kWhole);
 // REDUCE: one more accumulator is added.
-OpDesc AccumulateOp(const proto::PlannedParameter& parameter);
+OpDesc AccumulateOp(const proto::PlannedParameter& parameter, int64_t piece = kWhole);
 
 // Of a CostTable's entry for what PREPARE spends on the packed weights of calls with that OpDesc::Key().
 std::string PackCostKey(absl::string_view call_key);

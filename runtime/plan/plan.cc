@@ -55,6 +55,11 @@ const proto::Program* FindProgram(const proto::ExecutionPlan& plan, absl::string
   return nullptr;
 }
 
+int PipelineRanks(const proto::ExecutionPlan& plan) {
+  return plan.dp() < 2 ? plan.ranks_size()
+                       : plan.ranks_size() / static_cast<int>(std::min<uint32_t>(plan.dp(), INT_MAX));
+}
+
 uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot) {
   if (value.pool() < 0) return value.offset();
   const proto::Pool& pool = rank.pools(value.pool());

@@ -22,6 +22,10 @@ absl::StatusOr<proto::ExecutionPlan> LoadPlan(absl::string_view path);
 // The program of that name, or nullptr.
 const proto::Program* FindProgram(const proto::ExecutionPlan& plan, absl::string_view name);
 
+// Ranks of one pipeline, which is also how many lists each program has. Replicas follow each other: rank r of the first
+// pipeline is rank r + k * PipelineRanks of replica k.
+int PipelineRanks(const proto::ExecutionPlan& plan);
+
 // Arena offset of a value in a slot of its pool (slot is ignored for values with a fixed address).
 uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot);
 

@@ -39,10 +39,10 @@ class Wirer {
 
  private:
   absl::Status PlaceStages() {
-    if (program_.ranks_size() != plan_.ranks_size()) {
-      return Broken(
-          "index", {&program_},
-          absl::StrCat("has ", program_.ranks_size(), " rank programs; the plan has ", plan_.ranks_size(), " ranks"));
+    if (program_.ranks_size() != PipelineRanks(plan_)) {
+      return Broken("index", {&program_},
+                    absl::StrCat("has ", program_.ranks_size(), " rank programs; the plan has ", PipelineRanks(plan_),
+                                 " ranks", plan_.dp() > 1 ? " in each pipeline" : ""));
     }
     wiring_.rank_of_stage.assign(program_.stages_size(), -1);
     for (int rank = 0; rank < program_.ranks_size(); ++rank) {
@@ -111,12 +111,13 @@ class Wirer {
   }
 
   absl::Status CheckGroups() {
-    std::vector<int> seen(plan_.ranks_size(), -1);
+    const int ranks = PipelineRanks(plan_);
+    std::vector<int> seen(ranks, -1);
     for (int b = 0; b < plan_.buckets_size(); ++b) {
       const proto::Bucket& bucket = plan_.buckets(b);
       for (uint32_t rank : bucket.group()) {
-        if (rank >= plan_.ranks_size()) {
-          return Broken("index", {}, absl::StrCat("bucket ", b, ": rank ", rank, " of ", plan_.ranks_size()));
+        if (rank >= static_cast<uint32_t>(ranks)) {
+          return Broken("index", {}, absl::StrCat("bucket ", b, ": rank ", rank, " of ", ranks));
         }
         if (seen[rank] == b) return Broken("index", {}, absl::StrCat("bucket ", b, " names rank ", rank, " twice"));
         seen[rank] = b;

@@ -36,17 +36,18 @@ class ProgramBinder {
       : plan_(plan),
         program_(plan.programs(program)),
         index_(program),
-        rank_(rank),
+        place_(rank % PipelineRanks(plan)),
+        first_rank_(rank - place_),
         arena_(arena),
         out_(std::make_unique<BoundProgram>()),
         runs_(arena, out_.get(), binding) {}
 
   absl::Status BindPacks() {
-    if (program_.ranks_size() <= rank_) {
+    if (program_.ranks_size() <= place_) {
       return absl::FailedPreconditionError(absl::StrCat("it lists ", program_.ranks_size(), " ranks"));
     }
     out_->program = &program_;
-    out_->rank = &program_.ranks(rank_);
+    out_->rank = &program_.ranks(place_);
     out_->stage_packs.resize(program_.stages_size());
     rank_of_stage_.assign(program_.stages_size(), -1);
     for (const proto::RankProgram& rank : program_.ranks()) {
@@ -54,7 +55,7 @@ class ProgramBinder {
         if (stage >= static_cast<uint32_t>(program_.stages_size())) {
           return absl::FailedPreconditionError(absl::StrCat("there is no stage ", stage));
         }
-        rank_of_stage_[stage] = static_cast<int>(rank.rank());
+        rank_of_stage_[stage] = first_rank_ + static_cast<int>(rank.rank());
       }
     }
     for (uint32_t stage : out_->rank->stages()) MR_RETURN_IF_ERROR(runs_.Packs(program_.stages(stage)));
@@ -90,6 +91,7 @@ class ProgramBinder {
   absl::Status Bind(const Instruction& source, int index) {
     BoundInstruction& bound = out_->instructions[index];
     bound.source = &source;
+    out_->trains = out_->trains || source.kind() == Instruction::NORM;
     if (source.channel() >= (1u << 16)) return absl::FailedPreconditionError("its channel is out of range");
     bound.channel = static_cast<int>(source.channel());
     if (source.kind() == Instruction::RUN) {
@@ -199,7 +201,8 @@ class ProgramBinder {
   const proto::ExecutionPlan& plan_;
   const proto::Program& program_;
   const int index_;
-  const int rank_;
+  const int place_;       // in the pipeline
+  const int first_rank_;  // of this replica
   const Arena& arena_;
   std::unique_ptr<BoundProgram> out_;
   RunBinder runs_;

@@ -77,6 +77,7 @@ struct BoundProgram {
   std::vector<std::vector<int>> channels;     // per channel: its transfer instructions, in order
   std::vector<int> used_packs;                // indices of packs that its calls read, whoever lists their PREPARE
   std::vector<std::vector<int>> stage_packs;  // per stage: indices of packs
+  bool trains = false;                        // has a NORM
   void* loss_sum = nullptr;                   // null where the loss is not computed
   void* loss_count = nullptr;
   std::vector<ByteRange> transient;  // pools and scratch
@@ -95,14 +96,15 @@ struct Binding {
 };
 
 // FAILED_PRECONDITION names rank, program, instruction, node and numbers where a kernel needs more than the plan gives
-// or an address lies outside the arena. `plan`, `arena` and `binding` must outlive the result.
+// or an address lies outside the arena. `rank` is one of any replica. `plan`, `arena` and `binding` must outlive the
+// result.
 absl::Status BindPrograms(const proto::ExecutionPlan& plan, int rank, const Arena& arena, Binding* binding);
 
 // OpDesc of a call: shapes from the stage's values.
 absl::StatusOr<OpDesc> DescOf(const proto::StageProgram& stage, const proto::KernelCall& call);
 
 // Tags of transfers, distinct across what may be in flight at once.
-enum class TagKind { kEdge = 0, kReduce = 1, kGather = 2 };
+enum class TagKind { kEdge = 0, kReduce = 1, kGather = 2, kReplica = 3 };
 uint64_t TransferTag(TagKind kind, uint64_t program, uint64_t a, uint64_t b);
 
 }  // namespace millrace

@@ -34,6 +34,8 @@ absl::StatusOr<std::unique_ptr<ProgramRunner>> ProgramRunner::Make(const proto::
     largest_load = std::max(largest_load, program->largest_load);
   }
   std::unique_ptr<ProgramRunner> runner(new ProgramRunner(options, arena, stream, binding, step, instructions));
+  runner->replicas_ = std::max<uint32_t>(1, plan.dp());
+  runner->replica_ = static_cast<uint32_t>(options.rank / PipelineRanks(plan));
   runner->posted_.resize(channels);
   runner->finished_.resize(channels);
   runner->host_.resize(largest_load);
@@ -88,6 +90,7 @@ absl::Status ProgramRunner::CheckInstructions(const proto::ExecutionPlan& plan, 
 
 absl::StatusOr<StepResult> ProgramRunner::Run(const BoundProgram& program, const StepSettings& settings) {
   if (!failed_.ok()) return failed_;
+  if (replica_ > 0 && !program.trains) return StepResult();  // replica 0 does it alone
   program_ = &program;
   settings_ = &settings;
   result_ = StepResult();
@@ -152,7 +155,7 @@ absl::Status ProgramRunner::Compute(int index, uint64_t step) {
   };
   switch (source.kind()) {
     case Instruction::RUN:
-      return RunCalls(*bound.run, {options_.seed, step, source.micro_batch()});
+      return RunCalls(*bound.run, {options_.seed, step, InStep(source.micro_batch())});
     case Instruction::LOAD:
       return Load(bound, step);
     case Instruction::REDUCE:
@@ -186,7 +189,7 @@ absl::Status ProgramRunner::RunCalls(const BoundRun& run, const RunKey& key) {
 
 absl::Status ProgramRunner::Load(const BoundInstruction& bound, uint64_t step) {
   for (const BoundLoad& load : bound.loads) {
-    MR_RETURN_IF_ERROR(options_.load(*load.input, step, bound.source->micro_batch(), host_.data(), load.bytes));
+    MR_RETURN_IF_ERROR(options_.load(*load.input, step, InStep(bound.source->micro_batch()), host_.data(), load.bytes));
     MR_RETURN_IF_ERROR(options_.device->CopyIn(load.memory, host_.data(), load.bytes));
   }
   return absl::OkStatus();

@@ -51,7 +51,13 @@ class ProgramRunner {
   // "rank 3, program train, instruction 41 (RUN 1F3)"
   std::string Place(const BoundProgram& program, int index) const;
 
+  // Number in the step of a micro-batch of this replica.
+  uint32_t InStep(uint32_t micro_batch) const {
+    return program_->trains ? micro_batch * replicas_ + replica_ : micro_batch;
+  }
+
   const WorkerOptions& options_;
+  uint32_t replicas_ = 1, replica_ = 0;
   const Arena& arena_;
   Stream* const stream_;
   Binding* const binding_;

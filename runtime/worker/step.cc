@@ -7,6 +7,7 @@
 #include "proto/status_macros.h"
 #include "runtime/optimizer/clipping.h"
 #include "runtime/optimizer/exact_sum.h"
+#include "runtime/plan/op_descs.h"
 #include "runtime/trace/ring.h"
 
 namespace millrace {
@@ -50,7 +51,19 @@ absl::Status StepRunner::Reduce(Stream& stream, int bucket, const What& what) {
     if (first != owned.sum) MR_RETURN_IF_ERROR(stream.Copy(owned.sum, first, owned.gradient.bytes()));
   }
   for (const Memory& memory : bound.cleared) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
-  return absl::OkStatus();
+  return bound.replicas.has_value() ? AddReplicas(stream, *bound.replicas, what) : absl::OkStatus();
+}
+
+// Places first, then replicas: the order of the sum (docs/replicas.md).
+absl::Status StepRunner::AddReplicas(Stream& stream, const ReplicaBucket& replicas, const What& what) {
+  MR_RETURN_IF_ERROR(stream.Synchronize());
+  MR_RETURN_IF_ERROR(Exchange(replicas.scatter(), what));
+  MR_RETURN_IF_ERROR(replicas.Sum([&](const Kernel& kernel, void* const* inputs, void* const* outputs) {
+    return RunKernel(stream, kernel, inputs, outputs);
+  }));
+  if (plan_.shard_optimizer() > 0) return absl::OkStatus();
+  MR_RETURN_IF_ERROR(stream.Synchronize());
+  return Exchange(replicas.gather_gradients(), what);
 }
 
 absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool check_finite, StepResult* result) {
@@ -58,11 +71,14 @@ absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool
   ExactSum sum;
   for (BoundBucket& bucket : buckets_) {
     for (Owned& owned : bucket.owned) {
-      void* const sums = sums_;
-      MR_RETURN_IF_ERROR(RunKernel(stream, *owned.squared_sums, &owned.sum, &sums));
-      MR_RETURN_IF_ERROR(stream.Synchronize());
-      MR_RETURN_IF_ERROR(device.CopyOut(host_sums_.data(), sums_, owned.blocks * sizeof(double)));
-      for (uint64_t b = 0; b < owned.blocks; ++b) sum.Add(host_sums_[b]);
+      if (owned.normed.elements > 0) {
+        void* const gradient = owned.sum + owned.BytesOf(owned.normed.first);
+        void* const sums = sums_;
+        MR_RETURN_IF_ERROR(RunKernel(stream, *owned.normed.kernel, &gradient, &sums));
+        MR_RETURN_IF_ERROR(stream.Synchronize());
+        MR_RETURN_IF_ERROR(device.CopyOut(host_sums_.data(), sums_, owned.blocks * sizeof(double)));
+        for (uint64_t b = 0; b < owned.blocks; ++b) sum.Add(host_sums_[b]);
+      }
       if (!keep_gradients_) continue;
       owned.kept.resize(owned.gradient.bytes());
       MR_RETURN_IF_ERROR(device.CopyOut(owned.kept.data(), owned.sum, owned.kept.size()));
@@ -107,14 +123,20 @@ absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool
 absl::Status StepRunner::Step(Stream& stream, int bucket) {
   void* const hyper = hyper_;
   for (Owned& owned : buckets_[bucket].owned) {
-    MR_RETURN_IF_ERROR(RunKernel(stream, *owned.optimizer, &hyper, owned.outputs.data()));
+    if (owned.stepped.elements == 0) continue;
+    MR_RETURN_IF_ERROR(RunKernel(stream, *owned.stepped.kernel, &hyper, owned.outputs.data()));
   }
+  for (const Memory& memory : buckets_[bucket].others) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
   return absl::OkStatus();
 }
 
 absl::Status StepRunner::Gather(Stream& stream, int bucket, const What& what) {
+  const BoundBucket& bound = buckets_[bucket];
   MR_RETURN_IF_ERROR(stream.Synchronize());
-  return Exchange(buckets_[bucket].gather, what);
+  if (bound.replicas.has_value() && plan_.shard_optimizer() > 0) {
+    MR_RETURN_IF_ERROR(Exchange(bound.replicas->gather_weights(), what));
+  }
+  return Exchange(bound.gather, what);
 }
 
 const StepRunner::Owned* StepRunner::FindOwned(int parameter) const {
@@ -138,15 +160,20 @@ absl::Status StepRunner::ReadGradient(int parameter, void* memory, uint64_t byte
     return absl::InvalidArgumentError(absl::StrCat("the gradient of parameter ", parameter, " has ", owned->kept.size(),
                                                    " bytes; ", bytes, " were asked for"));
   }
-  std::memcpy(memory, owned->kept.data(), bytes);
+  // Beyond the shard stands this replica's own sum.
+  const bool whole = plan_.shard_optimizer() == 0;
+  const uint64_t first = whole ? 0 : owned->BytesOf(owned->normed.first);
+  std::memcpy(static_cast<char*>(memory) + first, owned->kept.data() + first,
+              whole ? bytes : owned->BytesOf(owned->normed.elements));
   return absl::OkStatus();
 }
 
 absl::Status StepRunner::ZeroState(Stream& stream) {
   for (BoundBucket& bucket : buckets_) {
     for (Owned& owned : bucket.owned) {
-      for (size_t i = 1; i < owned.outputs.size(); ++i) {
-        MR_RETURN_IF_ERROR(stream.Zero(owned.outputs[i], owned.gradient.bytes()));
+      MR_RETURN_IF_ERROR(stream.Zero(owned.sum, owned.gradient.bytes()));
+      for (size_t i = 2; i < owned.outputs.size(); ++i) {
+        MR_RETURN_IF_ERROR(stream.Zero(owned.outputs[i], owned.BytesOf(owned.stepped.elements)));
       }
     }
     for (const Memory& memory : bucket.cleared) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
@@ -154,10 +181,17 @@ absl::Status StepRunner::ZeroState(Stream& stream) {
   return stream.Synchronize();
 }
 
-void* StepRunner::State(int parameter, int k) const {
+absl::optional<StepRunner::StatePart> StepRunner::State(int parameter, int k) const {
   const Owned* owned = FindOwned(parameter);
-  if (owned == nullptr || k < 0 || k + 2 >= static_cast<int>(owned->outputs.size())) return nullptr;
-  return owned->outputs[k + 2];
+  if (owned == nullptr || k < 0 || k >= StatesOf(*owned)) return absl::nullopt;
+  if (owned->stepped.elements == 0) return StatePart{};
+  return StatePart{owned->outputs[k + 2], owned->BytesOf(owned->stepped.first),
+                   owned->BytesOf(owned->stepped.elements)};
+}
+
+// As the optimizer's kernel counts them, after hyper: weight, gradient, states.
+int StepRunner::StatesOf(const Owned& owned) const {
+  return static_cast<int>(OptimizerOp(plan_.parameters(owned.parameter), plan_.optimizer()).outputs.size()) - 2;
 }
 
 uint64_t StepRunner::StateBytes(int parameter) const {

@@ -14,11 +14,14 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "kernels/device.h"
 #include "proto/plan.pb.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/plan/plan.h"
 #include "runtime/worker/arena.h"
 #include "runtime/worker/kernel_cache.h"
+#include "runtime/worker/replicas.h"
 #include "runtime/worker/worker.h"
 
 namespace millrace {
@@ -47,50 +50,73 @@ class StepRunner {
   absl::Status ReadGradient(int parameter, void* memory, uint64_t bytes) const;
   // Optimizer state and gradients on this rank become zero.
   absl::Status ZeroState(Stream& stream);
-  // nullptr when this rank is not the owner or the optimizer has no state k.
-  void* State(int parameter, int k) const;
-  uint64_t StateBytes(int parameter) const;
+  // What of a state tensor is kept here.
+  struct StatePart {
+    void* at = nullptr;
+    uint64_t first = 0;  // byte of the tensor
+    uint64_t bytes = 0;
+  };
+  // None when this rank is not the owner or the optimizer has no state k.
+  absl::optional<StatePart> State(int parameter, int k) const;
+  uint64_t StateBytes(int parameter) const;  // of the whole tensor
 
  private:
   struct Memory {
     void* at = nullptr;
     uint64_t bytes = 0;
   };
+  // Elements of a parameter: all of them, or those of this replica's shard.
+  struct Part {
+    uint64_t first = 0;
+    uint64_t elements = 0;
+    uint64_t shard_offset = 0;  // bytes
+    const Kernel* kernel = nullptr;
+  };
   // A parameter that this rank owns.
   struct Owned {
     int parameter = -1;
     TensorSpec weight;            // flat
     TensorSpec gradient;          // flat
-    void* sum = nullptr;          // the first accumulator, where the summed gradient stands after REDUCE
+    char* sum = nullptr;          // the first accumulator, where the summed gradient stands after REDUCE
     std::vector<void*> summands;  // all uses in graph order; those of other ranks in staging
-    std::vector<void*> outputs;   // of the optimizer's kernel: weight, gradient, states
     const Kernel* accumulate = nullptr;
-    const Kernel* squared_sums = nullptr;
-    const Kernel* optimizer = nullptr;
-    uint64_t blocks = 0;
+    Part normed, stepped;        // none of its elements: not here
+    uint64_t blocks = 0;         // of `normed`
+    std::vector<void*> outputs;  // of the optimizer's kernel: weight, gradient, states, each of `stepped`
     std::string kept;
+
+    uint64_t BytesOf(uint64_t elements) const { return elements * static_cast<uint64_t>(SizeOf(gradient.dtype)); }
   };
   struct BoundBucket {
     std::vector<Owned> owned;
     std::vector<Transfer> reduce, gather;
-    std::vector<Memory> cleared;  // accumulators that REDUCE zeroes here
+    std::vector<Memory> cleared;             // accumulators that REDUCE zeroes here
+    absl::optional<ReplicaBucket> replicas;  // on the owners, where there are replicas
+    std::vector<Memory> others;              // of gradients that STEP zeroes, because other replicas step them
   };
 
   StepRunner(const proto::ExecutionPlan& plan, int rank, const Arena& arena, Communicator* communicator)
-      : plan_(plan), rank_(rank), arena_(arena), communicator_(communicator) {}
+      : plan_(plan), rank_(rank), place_(rank % PipelineRanks(plan)), arena_(arena), communicator_(communicator) {}
 
   absl::Status BindBucket(int index, KernelCache* kernels);
   absl::Status BindReduce(int index, BoundBucket* bucket);
   absl::Status BindGather(int index, BoundBucket* bucket);
+  absl::Status BindReplicas(int index, KernelCache* kernels, BoundBucket* bucket);
+  absl::Status BindOwned(int index, int member, BoundBucket* bucket);
+  absl::Status BindStates(const proto::Bucket& bucket, int member, Owned* owned);
   absl::Status BindKernels(KernelCache* kernels, Owned* owned);
   absl::StatusOr<const Kernel*> KernelFor(KernelCache* kernels, const OpDesc& desc);
   absl::Status AllocateSide();
+  int InReplica(int place) const { return rank_ - place_ + place; }  // rank at that place of this pipeline
+  int StatesOf(const Owned& owned) const;
+  absl::Status AddReplicas(Stream& stream, const ReplicaBucket& replicas, const What& what);
   absl::Status Exchange(const std::vector<Transfer>& transfers, const What& what);
   absl::Status RunKernel(Stream& stream, const Kernel& kernel, void* const* inputs, void* const* outputs);
   const Owned* FindOwned(int parameter) const;
 
   const proto::ExecutionPlan& plan_;
   const int rank_;
+  const int place_;  // in the pipeline
   const Arena& arena_;
   Communicator* const communicator_;
   std::vector<BoundBucket> buckets_;

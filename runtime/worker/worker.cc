@@ -99,13 +99,13 @@ class PlanWorker : public Worker {
   }
 
   absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const override {
-    MR_ASSIGN_OR_RETURN(void* state, State(parameter, k, bytes));
-    return options_.device->CopyOut(memory, state, bytes);
+    MR_ASSIGN_OR_RETURN(const StepRunner::StatePart part, State(parameter, k, bytes));
+    return options_.device->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
   }
 
   absl::Status WriteState(int parameter, int k, const void* memory, uint64_t bytes) override {
-    MR_ASSIGN_OR_RETURN(void* state, State(parameter, k, bytes));
-    return options_.device->CopyIn(state, memory, bytes);
+    MR_ASSIGN_OR_RETURN(const StepRunner::StatePart part, State(parameter, k, bytes));
+    return options_.device->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
   }
 
   void KeepGradients(bool keep) override { step_->KeepGradients(keep); }
@@ -135,7 +135,7 @@ class PlanWorker : public Worker {
     }
     const proto::PlannedParameter& planned = plan_.parameters(parameter);
     for (const proto::ParameterPlace& place : planned.places()) {
-      if (static_cast<int>(place.rank()) != options_.rank) continue;
+      if (static_cast<int>(place.rank()) != options_.rank % PipelineRanks(plan_)) continue;
       MR_ASSIGN_OR_RETURN(char* weight, arena_.At(place.weight_offset(), TensorSpec::Of(planned.type()).bytes(),
                                                   absl::StrCat("parameter ", planned.name())));
       return weight;
@@ -151,15 +151,15 @@ class PlanWorker : public Worker {
     return weight;
   }
 
-  absl::StatusOr<void*> State(int parameter, int k, uint64_t bytes) const {
-    void* state = step_->State(parameter, k);
-    if (state == nullptr) {
+  absl::StatusOr<StepRunner::StatePart> State(int parameter, int k, uint64_t bytes) const {
+    const absl::optional<StepRunner::StatePart> state = step_->State(parameter, k);
+    if (!state.has_value()) {
       return absl::NotFoundError(
           absl::StrCat("rank ", options_.rank, " keeps no optimizer state ", k, " of parameter ", parameter));
     }
     MR_RETURN_IF_ERROR(CheckBytes(absl::StrCat("optimizer state ", k, " of parameter ", parameter),
                                   step_->StateBytes(parameter), bytes));
-    return state;
+    return *state;
   }
 
   const proto::ExecutionPlan& plan_;

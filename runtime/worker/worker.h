@@ -20,8 +20,9 @@
 
 namespace millrace {
 
-// Fills host memory with a model input for one micro-batch. `micro_batch` counts within the step. Called on the rank's
-// thread; must be a pure function of (step, micro_batch, input), because several ranks may ask for the same.
+// Fills host memory with a model input for one micro-batch. `micro_batch` counts within the step, over all replicas.
+// Called on the rank's thread; must be a pure function of (step, micro_batch, input), because several ranks may ask for
+// the same.
 using LoadFn = std::function<absl::Status(const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
                                           uint64_t bytes)>;
 
@@ -48,8 +49,8 @@ struct StepSettings {
   double clip_norm = 0;  // 0: none
 };
 
-// What a program produced, the same on every rank for `train`; for `eval`, on the rank that holds the metrics, zero
-// elsewhere.
+// What a program produced, the same on every rank for `train`; for `eval`, on the rank of replica 0 that holds the
+// metrics, zero elsewhere.
 struct StepResult {
   double loss_sum = 0;
   double loss_count = 0;
@@ -78,7 +79,9 @@ class Worker {
                                   uint64_t bytes) = 0;
 
   // Parameters and optimizer state by index into plan.parameters; state k of the optimizer's order. NOT_FOUND when this
-  // rank has no copy (parameter) or is not the owner (state, gradient).
+  // rank has no copy (parameter) or is not the owner (state, gradient). Where the plan shards, state and gradient are
+  // read and written only where this replica's shard is, the rest of `memory` is left alone: asking the owner of every
+  // replica gives the whole.
   virtual absl::Status ReadParameter(int parameter, void* memory, uint64_t bytes) const = 0;
   virtual absl::Status WriteParameter(int parameter, const void* memory, uint64_t bytes) = 0;
   virtual absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const = 0;

@@ -1,6 +1,9 @@
 #include "tests/parity/run_plan.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <thread>
 
@@ -85,6 +88,8 @@ class RankRun {
       absl::Status read = worker_->ReadParameter(i, values.data(), values.size() * 4);
       if (read.ok()) result_.weights[parameter.name()] = values;
       if (!read.ok() && !absl::IsNotFound(read)) return read;
+      // Of a sharded one only this replica's part is filled in.
+      std::fill(values.begin(), values.end(), std::numeric_limits<float>::quiet_NaN());
       read = worker_->ReadGradient(i, values.data(), values.size() * 4);
       if (read.ok()) result_.gradients[parameter.name()] = values;
       if (!read.ok() && !absl::IsNotFound(read)) return read;
@@ -153,7 +158,12 @@ absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOpt
         all.weights[absl::StrCat(name, " of rank ", r)] = values;
       }
     }
-    all.gradients.insert(runs[r]->result().gradients.begin(), runs[r]->result().gradients.end());
+    for (const auto& [name, values] : runs[r]->result().gradients) {
+      std::vector<float>& whole = all.gradients.emplace(name, values).first->second;
+      for (size_t i = 0; i < whole.size(); ++i) {
+        if (std::isnan(whole[i])) whole[i] = values[i];
+      }
+    }
     all.trace.mutable_spans()->MergeFrom(runs[r]->result().trace.spans());
   }
   return all;

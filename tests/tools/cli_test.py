@@ -212,7 +212,34 @@ def pinned_nodes(self):
         self.assertIn(part, done.stderr)
 
 
+def replicas(self):
+    shape = ['gpt.pb', '--pp=2', '--dp=2', '--micro-batches=2']
+    for level in ('0', '1'):
+        self.done('partition', *shape, '--shard-optimizer=' + level, '--bucket-mb=0.01', '--out=dp.pb')
+        self.assertIn('in each of 2 replicas', self.done('explain', 'dp.pb'))
+        self.done('verify', 'dp.pb', '--model=gpt.pb', '--parity')
+        out = 'run-of-replicas-' + level
+        train = ['train', '--plan=dp.pb', '--data=synthetic', '--out=' + out, '--quiet', '--json']
+        whole = json.loads(self.done(*train, '--steps=3'))
+        self.assertEqual(whole['ranks'], 4)
+        self.done('report', out)
+        # Stopped after a step and resumed: the same weights.
+        self.done(*train[:-3], '--out=' + out + '-cut', '--quiet', '--steps=1')
+        resumed = json.loads(self.done(*train[:-3], '--out=' + out + '-cut', '--quiet', '--json', '--steps=3',
+                                       '--resume=auto'))
+        self.assertEqual(resumed['weights_sha256'], whole['weights_sha256'])
+    for flags, code, part in ((['--shard-optimizer=1'], 78, 'nobody to share with'), (['--dp=0'], 2, '--dp=0'),
+                              (['--pp=2', '--dp=2', '--devices=cpu:3'], 78, 'needs 4 devices'),
+                              (['--dp=2', '--shard-optimizer=3'], 2, '--shard-optimizer=3'),
+                              (['--dp=2', '--bucket-mb=-1'], 2, '--bucket-mb=-1')):
+        done = subprocess.run([BINARY, 'partition', 'gpt.pb', '--out=not.pb', *flags], cwd=self.folder,
+                              capture_output=True, timeout=60, text=True)
+        self.assertEqual((done.returncode, done.stderr.count('\n') <= 2), (code, True), done.stderr)
+        self.assertIn(part, done.stderr)
+
+
 each('pinned_nodes', pinned_nodes)
+each('replicas', replicas)
 each('cluster_and_costs_from_files', cluster_file)
 each('job_from_a_file', job_file)
 

@@ -86,17 +86,19 @@ class SearchCommand(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
         text = self.search(self.trillion, *flags).stdout
         self.assertEqual(text, self.search(self.trillion, *flags).stdout)
-        self.assertIn("on paper: this build's runtime runs one replica", text)
+        self.assertIn("on paper: this build's runtime has no tensor parallelism", text)
         self.assertIn('links: tensor-parallel inside hosts', text)
 
     def test_a_plan_to_run(self):
         plan = os.path.join(self.shared, 'small.plan')
         found = self.found(self.small, '--devices=cpu:2', '--global-batch=8', f'--out={plan}')
         answer = found['plan']['answer']
-        self.assertEqual(answer['replicas'], 1)
-        self.assertEqual(answer['micro_batch'] * answer['micro_batches'], 8)
+        self.assertEqual(answer['replicas'] * answer['micro_batch'] * answer['micro_batches'], 8)
         self.assertGreater(len(found['plan']['runners_up']), 2)
-        self.assertTrue(all(other['replicas'] == 2 for other in found['plan']['on_paper']))
+        tried = [answer, *found['plan']['runners_up']]
+        self.assertEqual({other['replicas'] for other in tried}, {1, 2})
+        two = self.found(self.small, '--devices=cpu:2', '--global-batch=8', '--replicas=2', '--sharding=1', f'--out={plan}')
+        self.assertEqual((two['plan']['answer']['replicas'], two['plan']['answer']['shard_optimizer']), (2, 1))
         self.assertFalse(found['paper']['runs_in_this_build'])
         done = subprocess.run([BINARY, 'verify', plan, f'--model={self.small}', '--parity'], capture_output=True,
                               text=True, check=False)

@@ -21,7 +21,8 @@ def mr_cc_test(name, copts = [], deps = [], size = "small", **kwargs):
     cc_test(
         name = name,
         size = size,
-        copts = COPTS + copts,
+        # What a test does itself is short; compiling its templates is not.
+        copts = COPTS + ["-O1"] + copts,
         deps = deps + ["@system//:gtest_main"],
         **kwargs
     )

@@ -110,15 +110,21 @@ std::string CostsText(const proto::CostSource& costs) {
                          costs.hash().substr(0, 16));
 }
 
+std::string ReplicasText(const proto::ExecutionPlan& plan) {
+  if (plan.dp() < 2) return "";
+  return absl::StrCat(" in each of ", plan.dp(), " replicas",
+                      plan.shard_optimizer() > 0 ? " that divide the optimizer state" : "");
+}
+
 }  // namespace
 
 std::string ExplainSummary(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");
   if (train == nullptr) return "the plan has no train program\n";
   std::string out = absl::StrFormat(
-      "%s: %d stages (cut %s), schedule %s, recompute %s, %d micro-batches of %d, optimizer %s\n"
+      "%s: %d stages (cut %s)%s, schedule %s, recompute %s, %d micro-batches of %d, optimizer %s\n"
       "predicted step %s, bubble %.1f %%; plan %s\n",
-      TerminalText(plan.model_name()), train->stages_size(), plan.cut(), train->schedule(),
+      TerminalText(plan.model_name()), train->stages_size(), plan.cut(), ReplicasText(plan), train->schedule(),
       TerminalText(train->recompute().empty() ? "none" : train->recompute()), train->micro_batches(),
       train->micro_batch_size(), plan.optimizer(), SecondsText(train->predicted_seconds()),
       100 * train->predicted_bubble(), plan.hash().substr(0, 16));

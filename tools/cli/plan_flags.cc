@@ -95,7 +95,8 @@ absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
     MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
     return ExpandCluster(cluster);
   }
-  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp)) : flags.devices);
+  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp) * flags.dp)
+                                         : flags.devices);
 }
 
 absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
@@ -103,6 +104,12 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   MR_RETURN_IF_ERROR(CheckRange("micro-batch", flags.micro_batch, 1, 1 << 20));
   MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 16));
   MR_RETURN_IF_ERROR(CheckRange("pp", flags.pp, 0, kMostDevices));
+  MR_RETURN_IF_ERROR(CheckRange("dp", flags.dp, 1, kMostDevices));
+  MR_RETURN_IF_ERROR(CheckRange("shard-optimizer", flags.shard_optimizer, 0, 1));
+  if (!(flags.bucket_mb >= 0 && flags.bucket_mb <= 1 << 20)) {
+    return UsageError(
+        absl::StrCat("--bucket-mb=", flags.bucket_mb, ": megabytes are needed, 0 for one bucket a stage"));
+  }
   MR_RETURN_IF_ERROR(CheckRange("logits-batch", flags.logits_batch, 1, 1 << 20));
   std::vector<std::string> schedules = ScheduleKinds();
   schedules.push_back("auto");
@@ -111,6 +118,7 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   MR_RETURN_IF_ERROR(CheckWord("recompute-as", flags.recompute_as, {"inside", "placed"}));
   MR_RETURN_IF_ERROR(CheckRange("recompute-segments", flags.recompute_segments, 0, 1024));
   MR_RETURN_IF_ERROR(CheckWord("cut", flags.cut, {"balanced", "exact", "even", "by-hand", "file"}));
+  MR_RETURN_IF_ERROR(CheckWord("placement", flags.placement, {"links", "listed"}));
   MR_RETURN_IF_ERROR(CheckWord("optimizer", flags.optimizer, {"adamw", "sgd"}));
   if (flags.cut == "by-hand" && flags.cut_after.empty() && flags.pp != 1) {
     return UsageError("--cut=by-hand needs --cut-after=NODE,...: the last node of each stage but the last");
@@ -126,10 +134,17 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
     MR_ASSIGN_OR_RETURN(options.pinned, ParsePins(text, flags.cut_file));
   }
   MR_ASSIGN_OR_RETURN(options.cluster, ClusterOf(flags));
-  options.pp = static_cast<int>(flags.pp == 0 ? options.cluster.devices_size() : flags.pp);
-  if (options.pp > options.cluster.devices_size()) {
-    return ConfigError(
-        absl::StrCat("--pp=", options.pp, " needs as many devices, but there are ", options.cluster.devices_size()));
+  const int64_t devices = options.cluster.devices_size();
+  options.dp = static_cast<int>(flags.dp);
+  options.shard_optimizer = static_cast<int>(flags.shard_optimizer);
+  options.bucket_bytes = static_cast<int64_t>(flags.bucket_mb * (1 << 20));
+  options.pp = static_cast<int>(flags.pp == 0 ? std::max<int64_t>(1, devices / flags.dp) : flags.pp);
+  if (int64_t{options.pp} * options.dp > devices) {
+    return ConfigError(absl::StrCat(
+        "--pp=", options.pp,
+        flags.dp == 1 ? " needs as many devices"
+                      : absl::StrCat(" with --dp=", flags.dp, " needs ", options.pp * flags.dp, " devices"),
+        ", but there are ", devices));
   }
   options.micro_batch = flags.micro_batch;
   options.micro_batches = flags.micro_batches;
@@ -142,6 +157,7 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   options.considered = TellChoices;
   options.cut = !flags.cut_after.empty() ? "by-hand" : flags.cut == "file" ? "balanced" : flags.cut;
   options.cut_after = flags.cut_after;
+  options.placement = flags.placement;
   options.optimizer = flags.optimizer;
   options.logits_batch = flags.logits_batch;
   if (!flags.costs.empty()) {
@@ -157,8 +173,13 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->String("devices", &devices, "KIND:COUNT, for example cpu:4; default: cpu:<pp>");
   flags->String("cluster", &cluster, "a Cluster file instead of --devices");
   flags->Int("pp", &pp, "pipeline stages; 0: one for each device");
+  flags->Int("dp", &dp, "replicas of the pipeline: data parallelism");
+  flags->Int("shard-optimizer", &shard_optimizer, "what replicas divide: 0 nothing, 1 optimizer state (ZeRO 1)");
+  flags->Double("bucket-mb", &bucket_mb, "MiB of gradients that replicas sum together; 0: all of a stage");
+  flags->String("placement", &placement,
+                "which device each rank gets: links (heavy traffic on fast links) or listed (in the cluster's order)");
   flags->Int("micro-batch", &micro_batch, "samples in a micro-batch");
-  flags->Int("micro-batches", &micro_batches, "micro-batches in a step");
+  flags->Int("micro-batches", &micro_batches, "micro-batches of each replica in a step");
   flags->String("schedule", &schedule,
                 absl::StrCat(absl::StrJoin(ScheduleKinds(), ", "), ", or auto: the shortest step"));
   flags->Int("chunks", &chunks, "stages of a rank, of --schedule=interleaved; 0: 2");
@@ -183,8 +204,9 @@ void PlanFlags::Declare(FlagSet* flags) {
 
 const std::vector<std::string>& PlanFlags::Names() {
   static const auto* const names = new std::vector<std::string>{
-      "devices",      "cluster",   "pp",        "micro-batch", "micro-batches", "schedule",     "chunks", "cut",
-      "memory-limit", "recompute", "cut-after", "cut-file",    "optimizer",     "logits-batch", "costs",  "dump"};
+      "devices",       "cluster",      "pp",     "dp",  "shard-optimizer", "bucket-mb", "placement", "micro-batch",
+      "micro-batches", "schedule",     "chunks", "cut", "memory-limit",    "recompute", "cut-after", "cut-file",
+      "optimizer",     "logits-batch", "costs",  "dump"};
   return *names;
 }
 

@@ -20,6 +20,10 @@ struct PlanFlags {
   std::string devices;  // "cpu:4"; empty: cpu:<pp>
   std::string cluster;  // file
   int64_t pp = 0;       // 0: one stage per device
+  int64_t dp = 1;
+  int64_t shard_optimizer = 0;
+  double bucket_mb = 25;
+  std::string placement = "links";
   int64_t micro_batch = 1;
   int64_t micro_batches = 4;
   std::string schedule = "1f1b";

@@ -9,7 +9,9 @@ namespace {
 class ReportCommand : public Command {
  public:
   std::string name() const override { return "report"; }
-  std::string summary() const override { return "stage balance of a run: predicted against measured, and a better cut"; }
+  std::string summary() const override {
+    return "stage balance of a run: predicted against measured, and a better cut";
+  }
   std::string usage() const override { return "DIR [FLAGS]"; }
   std::vector<std::string> examples() const override {
     return {"report run", "report run --html=report.html --trace=trace.json", "report run --step=100 --json"};

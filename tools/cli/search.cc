@@ -1,5 +1,6 @@
 #include "tools/cli/search.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -53,8 +54,8 @@ class SearchPrinter {
     if (plan_.cluster.empty() && plan_.devices.empty()) {
       return UsageError("--global-batch needs to know the devices: give --cluster=FILE or --devices=KIND:COUNT");
     }
-    for (const char* name :
-         {"micro-batches", "memory-limit", "cut-after", "cut", "dump", "recompute-as", "recompute-segments"}) {
+    for (const char* name : {"micro-batches", "memory-limit", "cut-after", "cut", "dump", "recompute-as",
+                             "recompute-segments", "dp", "shard-optimizer"}) {
       if (flags_.WasGiven(name)) {
         return UsageError(absl::StrCat("--", name, " has no meaning with --global-batch, which chooses by itself"));
       }
@@ -151,6 +152,9 @@ class SearchPrinter {
     question.fixed_micro_batch = flags_.WasGiven("micro-batch");
     question.fixed_schedule = flags_.WasGiven("schedule");
     question.fixed_recompute = flags_.WasGiven("recompute");
+    question.fixed_sharding = own_.sharding >= 0;
+    question.options.shard_optimizer = static_cast<int>(std::clamp<int64_t>(own_.sharding, 0, 1));
+    question.fixed_replicas = static_cast<int>(own_.replicas);
     absl::StatusOr<PlanSearchAnswer> answer = SearchPlans(model_, question, needs);
     if (!answer.ok()) return WithExit(answer.status(), kExitBadConfig);
     MR_RETURN_IF_ERROR(VerifyPlan(answer->plan));

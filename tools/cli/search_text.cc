@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kRunnersUp = 8, kOnPaper = 3, kOfOneShape = 2;
+constexpr size_t kRunnersUp = 8, kOfOneShape = 2;
 
 double BatchOf(const Configuration& c) { return static_cast<double>(c.replicas * c.micro_batch * c.micro_batches); }
 
@@ -38,8 +38,8 @@ std::vector<const Candidate*> RunnersUp(const SearchAnswer& answer) {
 }
 
 std::string OnPaperOnly(const Configuration& c) {
-  if (c.tensor_parallel > 1 || c.replicas > 1) {
-    return "on paper: this build's runtime runs one replica (d 1) without tensor parallelism (t 1)";
+  if (c.tensor_parallel > 1) {
+    return "on paper: this build's runtime has no tensor parallelism (t 1)";
   }
   return "on paper: modelled, not measured";
 }
@@ -142,15 +142,10 @@ std::string Line(const PlanCandidate& candidate) {
 }  // namespace
 
 std::string PlansText(const PlanSearchAnswer& answer) {
-  std::string text = "Best plan that this build can run (one replica, t 1), lowered, verified and simulated:\n";
+  std::string text = "Best plan that this build can run (t 1), lowered, verified and simulated:\n";
   for (size_t i = 0; i < answer.ranked.size() && i <= kRunnersUp; ++i) {
     if (i == 1) absl::StrAppend(&text, "Runners-up:\n");
     absl::StrAppend(&text, Line(answer.ranked[i]));
-  }
-  if (!answer.on_paper.empty()) {
-    absl::StrAppend(&text, "With more replicas, on paper (this build's runtime runs one):\n");
-    for (size_t i = 0; i < answer.on_paper.size() && i < kOnPaper; ++i)
-      absl::StrAppend(&text, Line(answer.on_paper[i]));
   }
   if (!answer.refused.empty()) {
     absl::StrAppend(&text, answer.refused.size(), " could not be planned, the first: ", answer.refused[0].ToString(),
@@ -164,6 +159,7 @@ namespace {
 Json ToJson(const PlanCandidate& candidate) {
   Json json = {{"pp", candidate.pp},
                {"replicas", candidate.replicas},
+               {"shard_optimizer", candidate.shard_optimizer},
                {"micro_batch", candidate.micro_batch},
                {"micro_batches", candidate.micro_batches},
                {"schedule", candidate.schedule},
@@ -177,12 +173,9 @@ Json ToJson(const PlanCandidate& candidate) {
 }  // namespace
 
 Json ToJson(const PlanSearchAnswer& answer) {
-  Json json = {{"answer", ToJson(answer.ranked[0])}, {"runners_up", Json::array()}, {"on_paper", Json::array()}};
+  Json json = {{"answer", ToJson(answer.ranked[0])}, {"runners_up", Json::array()}};
   for (size_t i = 1; i < answer.ranked.size() && i <= kRunnersUp; ++i) {
     json["runners_up"].push_back(ToJson(answer.ranked[i]));
-  }
-  for (size_t i = 0; i < answer.on_paper.size() && i < kOnPaper; ++i) {
-    json["on_paper"].push_back(ToJson(answer.on_paper[i]));
   }
   return json;
 }

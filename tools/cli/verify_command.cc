@@ -53,8 +53,9 @@ class VerifyCommand : public Command {
     const proto::Program* train = FindProgram(plan, "train");
     if (train == nullptr) return ConfigError("the plan has no train program");
     PlanFlags one;
-    one.devices = absl::StrCat(plan.device_kind(), ":1");
+    one.devices = absl::StrCat(plan.device_kind(), ":", plan.dp());
     one.pp = 1;
+    one.dp = plan.dp();
     one.micro_batch = train->micro_batch_size();
     one.micro_batches = train->micro_batches();
     one.optimizer = plan.optimizer();

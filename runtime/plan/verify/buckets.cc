@@ -7,6 +7,7 @@
 #include "kernels/dtype.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/shards.h"
 #include "runtime/plan/verify/bytes.h"
 
 namespace millrace {
@@ -54,8 +55,8 @@ absl::Status AddParameter(const proto::ExecutionPlan& plan, int index, std::vect
   if (!bytes) return Broken("extent", {}, absl::StrCat(Named(parameter), "its size is unknown or overflows"));
   if (parameter.places().empty()) return Broken("index", {}, absl::StrCat(Named(parameter), "is on no rank"));
   for (const proto::ParameterPlace& place : parameter.places()) {
-    if (place.rank() >= plan.ranks_size()) {
-      return Broken("index", {}, absl::StrCat(Named(parameter), "rank ", place.rank(), " of ", plan.ranks_size()));
+    if (place.rank() >= memory->ranks.size()) {
+      return Broken("index", {}, absl::StrCat(Named(parameter), "rank ", place.rank(), " of ", memory->ranks.size()));
     }
     if ((*seen)[place.rank()] == index) {
       return Broken("index", {}, absl::StrCat(Named(parameter), "has two places on rank ", place.rank()));
@@ -93,15 +94,36 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
   return absl::OkStatus();
 }
 
+// What the replicas need beyond a single pipeline's.
+absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemory::Rank* owner) {
+  const proto::Bucket& bucket = plan.buckets(b);
+  const std::vector<Shard> shards = ShardsOf(plan, bucket);
+  const uint64_t staging = ReplicaStagingBytes(shards);
+  if (staging > 0)
+    owner->ranges.push_back({bucket.replica_staging_offset(), staging, PersistentRange::kStaging, b, ""});
+  if (plan.shard_optimizer() == 0) return absl::OkStatus();
+  if (bucket.shard_state_offsets_size() != StatesOf(plan.optimizer())) {
+    return Broken("index", {},
+                  absl::StrCat("bucket ", b, ": ", bucket.shard_state_offsets_size(), " sharded state tensors; ",
+                               Quoted(plan.optimizer()), " wants ", StatesOf(plan.optimizer())));
+  }
+  for (uint64_t offset : bucket.shard_state_offsets()) {
+    owner->ranges.push_back({offset, ShardStateBytes(shards), PersistentRange::kShardState, b, ""});
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>* bucket_of, PersistentMemory* memory) {
   const proto::Bucket& bucket = plan.buckets(b);
   const std::string name = absl::StrCat("bucket ", b, ": ");
-  if (bucket.owner() >= plan.ranks_size()) {
-    return Broken("index", {}, absl::StrCat(name, "rank ", bucket.owner(), " of ", plan.ranks_size()));
+  if (bucket.owner() >= memory->ranks.size()) {
+    return Broken("index", {}, absl::StrCat(name, "rank ", bucket.owner(), " of ", memory->ranks.size()));
   }
-  if (bucket.states_size() != bucket.parameters_size()) {
+  const bool sharded = plan.shard_optimizer() > 0;
+  if (bucket.states_size() != (sharded ? 0 : bucket.parameters_size())) {
     return Broken("index", {},
-                  absl::StrCat(name, bucket.states_size(), " states for ", bucket.parameters_size(), " parameters"));
+                  absl::StrCat(name, bucket.states_size(), " states for ", bucket.parameters_size(), " parameters",
+                               sharded ? "; sharded ones have none of their own" : ""));
   }
   PersistentMemory::Rank& owner = memory->ranks[bucket.owner()];
   int staged = 0;
@@ -117,13 +139,14 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
     }
     (*bucket_of)[p] = b;
     MR_RETURN_IF_ERROR(CheckGroup(plan, b, parameter));
-    if (bucket.states(i).offsets_size() < std::max(1, StatesOf(plan.optimizer()))) {
+    if (!sharded && bucket.states(i).offsets_size() < std::max(1, StatesOf(plan.optimizer()))) {
       return Broken("index", {},
                     absl::StrCat(name, Named(parameter), bucket.states(i).offsets_size(), " state tensors; ",
                                  Quoted(plan.optimizer()), " wants ", StatesOf(plan.optimizer())));
     }
-    for (uint64_t offset : bucket.states(i).offsets()) {
-      owner.ranges.push_back({offset, AccumulatorBytes(parameter), PersistentRange::kState, static_cast<int>(p), ""});
+    for (int k = 0; !sharded && k < bucket.states(i).offsets_size(); ++k) {
+      owner.ranges.push_back(
+          {bucket.states(i).offsets(k), AccumulatorBytes(parameter), PersistentRange::kState, static_cast<int>(p), ""});
     }
     for (const proto::ParameterPlace& place : parameter.places()) {
       if (place.rank() == bucket.owner()) continue;
@@ -139,13 +162,13 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
                   absl::StrCat(name, bucket.staging_offsets_size(), " staging offsets for ", staged,
                                " uses away from the owner"));
   }
-  return absl::OkStatus();
+  return plan.dp() < 2 ? absl::OkStatus() : AddReplicas(plan, b, &owner);
 }
 
 }  // namespace
 
 absl::Status AddParameters(const proto::ExecutionPlan& plan, PersistentMemory* memory) {
-  std::vector<int> seen(plan.ranks_size(), -1);
+  std::vector<int> seen(memory->ranks.size(), -1);
   for (int i = 0; i < plan.parameters_size(); ++i) MR_RETURN_IF_ERROR(AddParameter(plan, i, &seen, memory));
   return absl::OkStatus();
 }

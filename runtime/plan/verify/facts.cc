@@ -1,11 +1,13 @@
 #include "runtime/plan/verify/facts.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/plan.h"
 
 namespace millrace {
 namespace {
@@ -63,12 +65,48 @@ absl::Status CheckLinks(const proto::ExecutionPlan& plan) {
     const proto::PlannedLink& link = plan.links(l);
     const std::string here = absl::StrCat("link ", l, " from rank ", link.from_rank(), " to rank ", link.to_rank());
     for (uint32_t rank : {link.from_rank(), link.to_rank()}) {
-      if (rank >= static_cast<uint32_t>(plan.ranks_size())) {
-        return Broken("index", {}, absl::StrCat(here, ": there are ", plan.ranks_size(), " ranks"));
+      if (rank >= static_cast<uint32_t>(PipelineRanks(plan))) {
+        return Broken("index", {}, absl::StrCat(here, ": there are ", PipelineRanks(plan), " ranks"));
       }
     }
     MR_RETURN_IF_ERROR(CheckFigure({}, absl::StrCat(here, ": latency_seconds"), link.latency_seconds()));
     MR_RETURN_IF_ERROR(CheckFigure({}, absl::StrCat(here, ": bytes_per_second"), link.bytes_per_second()));
+  }
+  return absl::OkStatus();
+}
+
+// Every replica is the first one again: what is proven of one pipeline holds of all.
+absl::Status CheckReplicas(const proto::ExecutionPlan& plan) {
+  const int pipeline = PipelineRanks(plan);
+  for (int r = 0; r < plan.ranks_size(); ++r) {
+    const proto::Rank& rank = plan.ranks(r);
+    const proto::Rank& first = plan.ranks(r % pipeline);
+    if (rank.replica() != static_cast<uint32_t>(r / pipeline) ||
+        rank.pipeline() != static_cast<uint32_t>(r % pipeline)) {
+      return Broken("index", {nullptr, r},
+                    absl::StrCat("stands at place ", rank.pipeline(), " of replica ", rank.replica(), "; it must be ",
+                                 r % pipeline, " of ", r / pipeline));
+    }
+    const auto same = [](const proto::Region& a, const proto::Region& b) {
+      return a.life() == b.life() && a.offset() == b.offset() && a.bytes() == b.bytes() && a.name() == b.name();
+    };
+    if (rank.arena_bytes() != first.arena_bytes() ||
+        !std::equal(rank.regions().begin(), rank.regions().end(), first.regions().begin(), first.regions().end(),
+                    same)) {
+      return Broken("matching", {nullptr, r},
+                    absl::StrCat("its arena is not laid out as that of rank ", r % pipeline, ", whose replica it is"));
+    }
+  }
+  if (plan.shard_optimizer() > 1 || (plan.shard_optimizer() > 0 && plan.dp() < 2)) {
+    return Broken("index", {},
+                  absl::StrCat("shard_optimizer is ", plan.shard_optimizer(), " with dp = ", plan.dp(),
+                               "; this build knows 0, and 1 where there are replicas"));
+  }
+  if (plan.sum_order() == proto::REPLICAS_FIRST) {
+    return Broken("index", {}, "sum_order is replicas first; this build sums micro-batches first");
+  }
+  if (plan.buckets_size() > 0 && plan.norm_block_elements() == 0) {
+    return Broken("figures", {}, "norm_block_elements is 0; the gradient norm is summed over blocks of it");
   }
   return absl::OkStatus();
 }
@@ -87,6 +125,7 @@ absl::Status CheckFacts(const proto::ExecutionPlan& plan) {
   }
   MR_RETURN_IF_ERROR(CheckFigure({}, "peak_flops_per_second", plan.peak_flops_per_second()));
   MR_RETURN_IF_ERROR(CheckFigure({}, "costs.instruction_seconds", plan.costs().instruction_seconds()));
+  MR_RETURN_IF_ERROR(CheckReplicas(plan));
   MR_RETURN_IF_ERROR(CheckLinks(plan));
   for (const proto::PlannedParameter& parameter : plan.parameters()) MR_RETURN_IF_ERROR(CheckInitializer(parameter));
   for (const proto::Program& program : plan.programs()) MR_RETURN_IF_ERROR(CheckPredictions(program));

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/plan.h"
 #include "runtime/plan/verify/buckets.h"
 #include "runtime/plan/verify/bytes.h"
 
@@ -80,6 +81,8 @@ std::string NameOf(const proto::ExecutionPlan& plan, const PersistentRange& rang
     case PersistentRange::kAccumulator:
       return absl::StrCat("the accumulator of ", Quoted(plan.parameters(range.index).name()), " at node ",
                           Quoted(range.name));
+    case PersistentRange::kShardState:
+      return absl::StrCat("the sharded optimizer state of bucket ", range.index);
     case PersistentRange::kState:
       return absl::StrCat("optimizer state of ", Quoted(plan.parameters(range.index).name()));
     case PersistentRange::kStaging:
@@ -141,8 +144,12 @@ bool RankMemory::Holds(uint64_t begin, uint64_t bytes) const {
 
 absl::StatusOr<PersistentMemory> CheckPersistentMemory(const proto::ExecutionPlan& plan) {
   PersistentMemory memory;
-  memory.ranks.resize(plan.ranks_size());
-  for (int rank = 0; rank < plan.ranks_size(); ++rank) MR_RETURN_IF_ERROR(CheckRank(plan, rank, &memory.ranks[rank]));
+  memory.ranks.resize(PipelineRanks(plan));
+  for (int rank = 0; rank < plan.ranks_size(); ++rank) {
+    RankMemory replica;
+    const bool first = rank < static_cast<int>(memory.ranks.size());
+    MR_RETURN_IF_ERROR(CheckRank(plan, rank, first ? &memory.ranks[rank] : &replica));
+  }
   MR_RETURN_IF_ERROR(AddParameters(plan, &memory));
   MR_RETURN_IF_ERROR(AddBuckets(plan, &memory));
   return memory;
@@ -169,8 +176,9 @@ absl::Status CheckPersistentOverlap(const proto::ExecutionPlan& plan, const std:
       }
     }
   }
-  for (int rank = 0; rank < plan.ranks_size(); ++rank)
-    MR_RETURN_IF_ERROR(CheckRanges(plan, rank, &memory->ranks[rank]));
+  for (size_t rank = 0; rank < memory->ranks.size(); ++rank) {
+    MR_RETURN_IF_ERROR(CheckRanges(plan, static_cast<int>(rank), &memory->ranks[rank]));
+  }
   return absl::OkStatus();
 }
 

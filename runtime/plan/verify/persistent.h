@@ -16,11 +16,11 @@ namespace millrace {
 
 // Bytes that something permanent occupies on a rank.
 struct PersistentRange {
-  enum Kind { kWeight, kAccumulator, kState, kStaging, kPacked, kMetric };
+  enum Kind { kWeight, kAccumulator, kState, kShardState, kStaging, kPacked, kMetric };
   uint64_t begin = 0;
   uint64_t bytes = 0;
   Kind kind = kWeight;
-  int index = 0;     // parameter, bucket (kStaging), or stage (kPacked)
+  int index = 0;     // parameter, bucket (kShardState, kStaging), or stage (kPacked)
   std::string name;  // of the node or metric, where there is one
 };
 

@@ -51,8 +51,9 @@ class RankSteps {
     for (const auto& [b, progress] : buckets_) {
       const proto::Bucket& bucket = plan_.buckets(b);
       if (bucket.owner() == rank_ && progress.step < 0) return Missing(b, "STEP");
-      if (bucket.group_size() > 1 && progress.gather < 0) return Missing(b, "GATHER");
-      if (progress.several_uses && progress.reduce < 0) return Missing(b, "REDUCE");
+      const bool sharded = plan_.shard_optimizer() > 0;
+      if ((bucket.group_size() > 1 || sharded) && progress.gather < 0) return Missing(b, "GATHER");
+      if ((progress.several_uses || plan_.dp() > 1) && progress.reduce < 0) return Missing(b, "REDUCE");
     }
     return CheckPacked();
   }

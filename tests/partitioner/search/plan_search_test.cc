@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "partitioner/graph/gpt2.h"
 #include "runtime/plan/verify.h"
 
@@ -43,18 +45,36 @@ TEST(PlanSearch, TheBestRunnableOfAllTried) {
   ASSERT_EQ(answer.status(), absl::OkStatus());
   EXPECT_EQ(VerifyPlan(answer->plan), absl::OkStatus());
   EXPECT_EQ(answer->plan.programs(0).predicted_seconds(), answer->ranked[0].seconds);
-  EXPECT_GT(answer->ranked[0].pp, 1);
+  EXPECT_GT(answer->ranked[0].ranks(), 1);
   EXPECT_GT(answer->ranked.size(), 12u);
+  std::set<int> replicas;
   for (size_t i = 1; i < answer->ranked.size(); ++i) {
     EXPECT_GE(answer->ranked[i].seconds, answer->ranked[0].seconds);
     EXPECT_THAT(answer->ranked[i].lost, HasSubstr("slower"));
   }
-  ASSERT_FALSE(answer->on_paper.empty());
-  for (const PlanCandidate& candidate : answer->on_paper) {
-    EXPECT_GT(candidate.replicas, 1);
+  for (const PlanCandidate& candidate : answer->ranked) {
+    replicas.insert(candidate.replicas);
+    EXPECT_LE(candidate.ranks(), 4);
     EXPECT_EQ(candidate.replicas * candidate.micro_batch * candidate.micro_batches, 8);
-    EXPECT_GT(candidate.reduction_seconds, 0);
   }
+  EXPECT_EQ(replicas, (std::set<int>{1, 2, 4}));
+}
+
+TEST(PlanSearch, StateIsDividedWhereTheWholeDoesNotFit) {
+  const proto::Model model = Gpt();
+  PlanQuestion question = Question(2, 8, 0);
+  question.fixed_pp = question.fixed_micro_batch = true;
+  question.fixed_replicas = 2;
+  const absl::StatusOr<PlanSearchAnswer> whole = SearchPlans(model, question, kNothing);
+  ASSERT_EQ(whole.status(), absl::OkStatus());
+  EXPECT_EQ(whole->ranked[0].shard_optimizer, 0);
+  for (int d = 0; d < 2; ++d) {
+    question.options.cluster.mutable_devices(d)->set_memory_bytes(whole->ranked[0].largest_arena - 4096);
+  }
+  const absl::StatusOr<PlanSearchAnswer> divided = SearchPlans(model, question, kNothing);
+  ASSERT_EQ(divided.status(), absl::OkStatus());
+  EXPECT_EQ(divided->ranked[0].shard_optimizer, 1);
+  EXPECT_EQ(VerifyPlan(divided->plan), absl::OkStatus());
 }
 
 TEST(PlanSearch, SameQuestionSameAnswer) {

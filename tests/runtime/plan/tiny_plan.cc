@@ -197,6 +197,7 @@ proto::ExecutionPlan TinyPlan(const TinyPlanOptions& options) {
     list->set_rank(s);
     list->add_stages(s);
   }
+  plan.set_norm_block_elements(65536);
   AddParameter(&plan, "tied", {0, p - 1}, tiny::kTied, tiny::kTiedGradient, tiny::kTiedStates);
   const proto::StageProgram& last = program->stages(p - 1);
   *program->mutable_ranks(p - 1)->add_metrics() = last.values(values[p - 1].loss);

@@ -1,0 +1,169 @@
+// Replicas: every cut, schedule, sharding and bucket size trains to what one stage with as many replicas trains to.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "partitioner/graph/builder.h"
+#include "partitioner/graph/gpt2.h"
+#include "tests/parity/run_plan.h"
+
+namespace millrace {
+namespace {
+
+using ::testing::IsEmpty;
+
+constexpr int64_t kVocabulary = 53;
+
+// Tied weights, on the first and the last stage.
+absl::StatusOr<proto::Model> Gpt2() {
+  Gpt2Options o;
+  o.layers = 3;
+  o.heads = 2;
+  o.width = 24;
+  o.vocabulary = kVocabulary;
+  o.context = 17;
+  o.dropout = 0.1;
+  return MakeGpt2(o);
+}
+
+// One large parameter, so that shards cut through it, small ones, a frozen one, and one that is used twice.
+absl::StatusOr<proto::Model> Uneven() {
+  GraphBuilder b("uneven");
+  const auto x = b.Input("x", {-1, 96}, proto::F32);
+  const auto labels = b.Input("labels", {-1}, proto::I64, proto::Input::LABELS);
+  const auto wide = b.Tanh(b.MatMul(x, b.Parameter("wide", {96, 160}, Normal(0.1))));
+  const auto square = b.Parameter("square", {160, 160}, Normal(0.08));
+  const auto h = b.Mul(b.Gelu(b.MatMul(wide, square)), b.Parameter("gain", {160}, Ones()));
+  const auto i = b.Add(b.MatMul(b.MatMul(h, square), b.Parameter("frozen", {160, 160}, Normal(0.1), false)), h);
+  b.SoftmaxCrossEntropy(b.MatMul(i, b.Parameter("head", {160, kVocabulary}, Normal(0.2))), labels);
+  return b.Finish();
+}
+
+struct Layout {
+  int pp = 1, dp = 1, shard = 0;
+  std::string schedule = "1f1b";
+  int64_t micro_batches = 4;
+  int64_t bucket_bytes = 0;
+
+  std::string ToString() const {
+    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes);
+  }
+};
+
+absl::StatusOr<proto::ExecutionPlan> PlanOf(const proto::Model& model, const Layout& layout,
+                                            const std::string& optimizer = "adamw") {
+  PartitionOptions options = OptionsFor("cpu", layout.pp * layout.dp);
+  options.pp = layout.pp;
+  options.dp = layout.dp;
+  options.shard_optimizer = layout.shard;
+  options.bucket_bytes = layout.bucket_bytes;
+  options.micro_batch = 2;
+  options.micro_batches = layout.micro_batches;
+  options.schedule = layout.schedule;
+  options.optimizer = optimizer;
+  return PlanFor(model, options);
+}
+
+RunOptions Steps(int steps) {
+  RunOptions run;
+  run.steps = steps;
+  run.load = RandomTokens(kVocabulary);
+  return run;
+}
+
+absl::StatusOr<RunResult> Train(const proto::Model& model, const Layout& layout, int steps,
+                                const std::string& optimizer = "adamw") {
+  const auto plan = PlanOf(model, layout, optimizer);
+  if (!plan.ok()) return plan.status();
+  return RunPlan(*plan, Steps(steps));
+}
+
+class Replicas : public testing::TestWithParam<std::string> {
+ protected:
+  absl::StatusOr<proto::Model> Model() const { return GetParam() == "gpt2" ? Gpt2() : Uneven(); }
+};
+
+TEST_P(Replicas, EveryLayoutOfAClassTrainsToTheSameBits) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const int dp : {2, 3}) {
+    const auto one = Train(*model, {.pp = 1, .dp = dp, .schedule = "gpipe"}, 20);
+    ASSERT_TRUE(one.ok()) << one.status();
+    EXPECT_NE(one->losses.back(), one->losses.front());
+    for (const Layout& layout :
+         {Layout{.pp = 1, .dp = dp, .shard = 1}, Layout{.pp = 1, .dp = dp, .shard = 1, .bucket_bytes = 2048},
+          Layout{.pp = 2, .dp = dp, .shard = 0},
+          Layout{.pp = 2, .dp = dp, .shard = 1, .schedule = "zb-h1", .bucket_bytes = 4096},
+          Layout{.pp = 2, .dp = dp, .shard = 1, .schedule = "interleaved"},
+          Layout{.pp = 3, .dp = dp, .shard = 1, .bucket_bytes = 1},
+          Layout{.pp = 3, .dp = dp, .shard = 0, .schedule = "zb-auto"}}) {
+      const auto other = Train(*model, layout, 20);
+      ASSERT_TRUE(other.ok()) << layout.ToString() << ": " << other.status();
+      EXPECT_EQ(other->losses, one->losses) << layout.ToString();
+      EXPECT_EQ(other->norms, one->norms) << layout.ToString();
+      EXPECT_EQ(other->count, one->count) << layout.ToString();
+      EXPECT_THAT(Differences(other->weights, one->weights), IsEmpty()) << layout.ToString();
+      EXPECT_THAT(Differences(other->gradients, one->gradients), IsEmpty()) << layout.ToString();
+    }
+  }
+}
+
+// The same samples: replica r takes the micro-batches r, r + dp, ...
+TEST_P(Replicas, ClassesAgreeAtEqualGlobalBatch) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto one = Train(*model, {.pp = 1, .dp = 1, .micro_batches = 12}, 20);
+  ASSERT_TRUE(one.ok()) << one.status();
+  for (const Layout& layout : {Layout{.pp = 1, .dp = 2, .micro_batches = 6}, Layout{.pp = 2, .dp = 3, .shard = 1},
+                               Layout{.pp = 1, .dp = 4, .shard = 1, .micro_batches = 3}}) {
+    const auto other = Train(*model, layout, 20);
+    ASSERT_TRUE(other.ok()) << layout.ToString() << ": " << other.status();
+    EXPECT_EQ(other->count, one->count) << layout.ToString();
+    for (size_t s = 0; s < one->losses.size(); ++s) {
+      EXPECT_NEAR(other->losses[s], one->losses[s], 1e-6 * std::abs(one->losses[s]))
+          << layout.ToString() << " step " << s;
+    }
+  }
+}
+
+TEST_P(Replicas, SgdToo) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto one = Train(*model, {.pp = 1, .dp = 2}, 10, "sgd");
+  const auto other = Train(*model, {.pp = 2, .dp = 2, .shard = 1, .bucket_bytes = 4096}, 10, "sgd");
+  ASSERT_TRUE(one.ok() && other.ok()) << one.status() << other.status();
+  EXPECT_THAT(Differences(other->weights, one->weights), IsEmpty());
+}
+
+uint64_t OptimizerBytes(const proto::ExecutionPlan& plan) {
+  uint64_t most = 0;
+  for (const proto::Rank& rank : plan.ranks()) {
+    for (const proto::Region& region : rank.regions()) {
+      if (region.life() == proto::OPTIMIZER) most = std::max(most, region.bytes());
+    }
+  }
+  return most;
+}
+
+TEST_P(Replicas, ShardsHoldTheirShareOfTheState) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto whole = PlanOf(*model, {});
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  for (const auto& [dp, share] : {std::pair(2, 0.55), std::pair(4, 0.30)}) {
+    const auto sharded = PlanOf(*model, {.pp = 1, .dp = dp, .shard = 1});
+    ASSERT_TRUE(sharded.ok()) << sharded.status();
+    // Toys have few blocks to divide.
+    const double slack = GetParam() == "gpt2" ? 0.2 : 0;
+    EXPECT_LE(OptimizerBytes(*sharded), (share + slack) * OptimizerBytes(*whole)) << dp;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Replicas, testing::Values("gpt2", "uneven"),
+                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+
+}  // namespace
+}  // namespace millrace
