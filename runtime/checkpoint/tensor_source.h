@@ -29,10 +29,13 @@ class TensorSource {
   virtual absl::Status Read(int tensor, void* memory, uint64_t bytes) const = 0;
 };
 
-// What a checkpoint saves and restores: parameters and optimizer state, each on one rank.
+// What a checkpoint saves and restores: parameters and optimizer state, each on one rank. Where several processes hold
+// one store, each lists all tensors and has some of them.
 class ParameterStore : public TensorSource {
  public:
   virtual int rank(int tensor) const = 0;  // whose data file it goes to
+  // Does this process want it when a checkpoint is read?
+  virtual bool is_here(int tensor) const { return true; }
   virtual absl::Status Write(int tensor, const void* memory, uint64_t bytes) = 0;
 };
 

@@ -1,5 +1,7 @@
 #include "runtime/job/worker_store.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/job/plan_facts.h"
@@ -27,8 +29,20 @@ WorkerStore::WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool wi
   }
 }
 
+bool WorkerStore::is_here(int tensor) const {
+  const Entry& entry = entries_[tensor];
+  if (entry.state >= 0) return ranks_.is_here(entry.rank);
+  const auto& places = plan_.parameters(entry.parameter).places();
+  return std::any_of(places.begin(), places.end(),
+                     [this](const proto::ParameterPlace& place) { return ranks_.is_here(place.rank()); });
+}
+
 absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
   const Entry& entry = entries_[tensor];
+  if (!ranks_.is_here(entry.rank)) {
+    return absl::FailedPreconditionError(absl::StrCat("tensor ", tensors_[tensor].name, " is read from rank ",
+                                                      entry.rank, ", which is in another process"));
+  }
   const Worker& worker = ranks_.worker(entry.rank);
   return entry.state < 0 ? worker.ReadParameter(entry.parameter, memory, bytes)
                          : worker.ReadState(entry.parameter, entry.state, memory, bytes);
@@ -36,8 +50,12 @@ absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
 
 absl::Status WorkerStore::Write(int tensor, const void* memory, uint64_t bytes) {
   const Entry& entry = entries_[tensor];
-  if (entry.state >= 0) return ranks_.worker(entry.rank).WriteState(entry.parameter, entry.state, memory, bytes);
+  if (entry.state >= 0) {
+    if (!ranks_.is_here(entry.rank)) return absl::OkStatus();
+    return ranks_.worker(entry.rank).WriteState(entry.parameter, entry.state, memory, bytes);
+  }
   for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
+    if (!ranks_.is_here(place.rank())) continue;
     MR_RETURN_IF_ERROR(ranks_.worker(place.rank()).WriteParameter(entry.parameter, memory, bytes));
   }
   return absl::OkStatus();
