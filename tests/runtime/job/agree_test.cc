@@ -18,8 +18,6 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::StartsWith;
 
 proto::ExecutionPlan Plan() {
   ToyOptions options;
@@ -80,7 +78,7 @@ TEST_P(Agree, TheLowestErrorIsEveryProcesses) {
     const absl::Status all = AllOk(ranks, mine);
     EXPECT_EQ(all.code(), absl::StatusCode::kResourceExhausted);
     EXPECT_THAT(std::string(all.message()), HasSubstr("no room"));
-    if (!ranks->is_here(2)) EXPECT_THAT(std::string(all.message()), StartsWith("rank "));
+    EXPECT_TRUE(ranks->is_here(2) || std::string(all.message()).substr(0, 5) == "rank ") << all;
     return absl::OkStatus();
   });
 }
@@ -110,7 +108,7 @@ TEST_P(Agree, GatherAtRoot) {
     const std::string mine(ranks->this_process() * (3 << 20), static_cast<char>('a' + ranks->this_process()));
     const auto gathered = GatherAtRoot(ranks, mine);
     if (!gathered.ok()) return gathered.status();
-    if (!ranks->has_root()) EXPECT_THAT(*gathered, IsEmpty());
+    EXPECT_EQ(gathered->size(), ranks->has_root() ? ranks->processes().size() : 0);
     for (size_t i = 0; i < gathered->size(); ++i) {
       const int process = ranks->processes()[i];
       EXPECT_EQ((*gathered)[i].size(), process * (3 << 20));
