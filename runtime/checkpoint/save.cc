@@ -36,17 +36,19 @@ absl::Status WriteRankFile(const std::string& temporary, int rank, const Paramet
                            CheckpointManifest* part) {
   const std::string name = absl::StrFormat("rank-%04d.bin", rank);
   MR_ASSIGN_OR_RETURN(DurableFile file, DurableFile::Create(absl::StrCat(temporary, "/", name)));
+  MR_ASSIGN_OR_RETURN(const std::vector<TensorPart> parts, store.parts());
   std::vector<char> memory;
-  for (int i = 0; i < store.tensors().size(); ++i) {
-    if (store.rank(i) != rank) continue;
-    const NamedTensor& tensor = store.tensors()[i];
-    MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(tensor.type));
+  for (const TensorPart& stored : parts) {
+    if (stored.rank != rank) continue;
+    const NamedTensor& tensor = store.tensors()[stored.tensor];
+    const uint64_t bytes = (stored.end - stored.begin) * SizeOf(tensor.type.dtype());
     memory.resize(bytes);
-    MR_RETURN_IF_ERROR(store.Read(i, memory.data(), bytes));
+    MR_RETURN_IF_ERROR(store.ReadPart(stored, memory.data(), bytes));
     TensorPiece* piece = part->add_pieces();
     piece->set_name(tensor.name);
     *piece->mutable_type() = tensor.type;
-    piece->set_end(bytes / SizeOf(tensor.type.dtype()));
+    piece->set_begin(stored.begin);
+    piece->set_end(stored.end);
     piece->set_file(name);
     piece->set_offset(file.size());
     piece->set_bytes(bytes);

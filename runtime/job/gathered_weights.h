@@ -1,15 +1,17 @@
 // The tensors of all processes as rank 0's process reads them: one at a time, from whoever has it.
 //
 //   rank 0's process                         the others
-//   GatheredWeights all(store, ranks);       ServeWeights(store, ranks);
+//   auto all = GatheredWeights::Of(...);     ServeWeights(store, ranks);
 //   all.Read(...); all.Read(...); ...          sends what is asked for, in pieces,
 //   all.Release();                             and returns OK
 #ifndef RUNTIME_JOB_GATHERED_WEIGHTS_H_
 #define RUNTIME_JOB_GATHERED_WEIGHTS_H_
 
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "runtime/checkpoint/tensor_source.h"
 #include "runtime/job/ranks.h"
 
@@ -20,7 +22,7 @@ namespace millrace {
 class GatheredWeights : public TensorSource {
  public:
   // Both must outlive it.
-  GatheredWeights(const ParameterStore& store, Ranks* ranks) : store_(store), ranks_(ranks) {}
+  static absl::StatusOr<GatheredWeights> Of(const ParameterStore& store, Ranks* ranks);
 
   const std::vector<NamedTensor>& tensors() const override { return store_.tensors(); }
   absl::Status Read(int tensor, void* memory, uint64_t bytes) const override;
@@ -29,8 +31,12 @@ class GatheredWeights : public TensorSource {
   absl::Status Release();
 
  private:
+  GatheredWeights(const ParameterStore& store, Ranks* ranks, std::vector<TensorPart> parts)
+      : store_(store), ranks_(ranks), parts_(std::move(parts)) {}
+
   const ParameterStore& store_;
   Ranks* const ranks_;
+  const std::vector<TensorPart> parts_;
 };
 
 // In every other process at the same time. The store lists the same tensors there.

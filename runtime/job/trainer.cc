@@ -302,7 +302,7 @@ absl::Status SpmdTrainer::WriteWeights(RunResults* results) {
   if (outputs_ == nullptr) {
     MR_RETURN_IF_ERROR(ServeWeights(here, ranks_.get()));
   } else {
-    GatheredWeights weights(here, ranks_.get());
+    MR_ASSIGN_OR_RETURN(GatheredWeights weights, GatheredWeights::Of(here, ranks_.get()));
     MR_ASSIGN_OR_RETURN(results->weights_sha256, WeightsDigest(weights));
     MR_RETURN_IF_ERROR(WriteSafetensors(outputs_->folder().File("weights.safetensors"), weights,
                                         {{"model", plan_.model_name()}, {"weights_sha256", results->weights_sha256}}));

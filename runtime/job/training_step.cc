@@ -75,11 +75,14 @@ absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, co
   outcome.trace.set_plan_hash(plan.hash());
   outcome.trace.set_program("train");
   outcome.trace.set_step(step + 1);
-  for (int rank : ranks->here()) ranks->worker(rank).AppendSpans(begin - options.behind_root, &outcome.trace);
+  const int traced = FindProgram(plan, "train")->ranks_size();
+  for (int rank : ranks->here()) {
+    if (rank < traced) ranks->worker(rank).AppendSpans(begin - options.behind_root, &outcome.trace);
+  }
   MR_ASSIGN_OR_RETURN(const Simulation measured, Summarize(plan, outcome.trace));
   std::vector<RankStep> all(ranks->size());
   for (int rank : ranks->here()) {
-    const SimulatedRank& figures = measured.ranks[rank];
+    const SimulatedRank figures = rank < traced ? measured.ranks[rank] : SimulatedRank();
     const bool stop = options.stop != nullptr && options.stop->load();
     all[rank] = {begin, seconds, figures.busy_seconds, figures.span_seconds, stop};
   }
@@ -102,7 +105,7 @@ absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, co
   report.tokens = SamplesPerStep(*FindProgram(plan, "train")) * TokensPerSample(plan);
   report.counts_tokens = HasTokens(plan);
   report.skipped = result.skipped;
-  report.bubble = BubbleOf(all);
+  report.bubble = BubbleOf({all.begin(), all.begin() + traced});
   report.mfu = FlopsUtilization(plan, report.seconds);
   return outcome;
 }
