@@ -5,19 +5,13 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "runtime/rendezvous/tls_files.h"
 
 namespace millrace {
-
-// PEM files. The coordinator has a certificate and its key; ranks have the authority that signed it.
-struct TlsFiles {
-  std::string certificate, key;  // both or none
-  std::string authority;
-};
 
 // Plain text is for loopback, and beyond it only for those who say so. FAILED_PRECONDITION otherwise, INVALID_ARGUMENT
 // for half a pair of files, and what reading them gives.

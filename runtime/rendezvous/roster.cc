@@ -37,7 +37,10 @@ absl::Status Roster::Enter(const proto::Claim& claim, absl::string_view from, Me
                                                  claim.rank(), " has joined already, from ", seat.from,
                                                  "; give every process a rank of its own"));
   }
-  if (failure_.has_value()) return failure_->status();
+  if (failure_.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("rank ", claim.rank(), " (", from, ") comes too late: the job has failed: ", failure_->message));
+  }
   if (identity_.plan_hash.empty()) identity_.plan_hash = claim.plan_hash();
   if (identity_.version.empty()) identity_.version = claim.version();
   seat.taken = seat.there = true;
@@ -115,7 +118,7 @@ void Roster::Testify(int rank, const proto::Failure& word, Instant now) {
   failure.rank = rank;  // nobody accuses another
   failure.message.resize(std::min(failure.message.size(), kMostErrorBytes));
   if (!absl::StartsWith(failure.message, "rank ")) failure.message = absl::StrCat("rank ", rank, ": ", failure.message);
-  if (failure.code == absl::StatusCode::kDeadlineExceeded && seats_.size() > 1) {
+  if (failure.code == absl::StatusCode::kDeadlineExceeded && joined_ == identity_.size && joined_ > 1) {
     absl::StrAppend(&failure.message, "; ", HangCause(Standings(now)));
   }
   if (!IsConsequence(failure.code)) return Decide(std::move(failure));

@@ -42,7 +42,7 @@ class Roster {
          Instant now);
 
   // A rank with a proven token takes its seat; `welcome` is the first message into its outlet. The statuses of
-  // CheckClaim; ALREADY_EXISTS when the seat was taken before; the first error when the job has failed.
+  // CheckClaim; ALREADY_EXISTS when the seat was taken before; FAILED_PRECONDITION with the first error when the job has failed.
   absl::Status Enter(const proto::Claim& claim, absl::string_view from, Message welcome, Outlet outlet, Instant now);
   // A word from a rank that has its seat. INVALID_ARGUMENT for one that does not belong there.
   absl::Status Hear(int rank, const proto::FromRank& word, Instant now);

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/rendezvous/address.h"
+#include "runtime/rendezvous/credentials.h"
 #include "runtime/rendezvous/visitor.h"
 
 namespace millrace {

@@ -11,9 +11,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "runtime/rendezvous/admission.h"
-#include "runtime/rendezvous/credentials.h"
 #include "runtime/rendezvous/job_failure.h"
 #include "runtime/rendezvous/roster.h"
+#include "runtime/rendezvous/tls_files.h"
 #include "runtime/rendezvous/token.h"
 
 namespace millrace {
