@@ -74,18 +74,18 @@ class Ranks {
   const HangReportOptions& options_;
 };
 
-// Follows the waits from `first` to a rank that waits for nobody. Empty when they run in a circle.
-std::string ChainCause(const Ranks& ranks, int size, int first) {
+// Follows the waits from `first` to a rank that waits for nobody. Without text when they run in a circle.
+HangCause ChainCause(const Ranks& ranks, int size, int first) {
   int waiter = first;
   for (int steps = 0; steps < size; ++steps) {
     const int peer = ranks.PeerOf(waiter);
     if (ranks.PeerOf(peer) < 0) {
-      return absl::StrCat(ranks.Wait(waiter), ", which ", ranks.Trouble(peer), ", so rank ", peer,
-                          " keeps the others waiting");
+      return {peer, absl::StrCat(ranks.Wait(waiter), ", which ", ranks.Trouble(peer), ", so rank ", peer,
+                                 " keeps the others waiting")};
     }
     waiter = peer;
   }
-  return "";
+  return {};
 }
 
 std::string Line(const Ranks& ranks, const Standing& standing, int rank) {
@@ -101,7 +101,7 @@ std::string Line(const Ranks& ranks, const Standing& standing, int rank) {
 
 }  // namespace
 
-std::string HangCause(const std::vector<Standing>& all, const HangReportOptions& options) {
+HangCause FindHangCause(const std::vector<Standing>& all, const HangReportOptions& options) {
   const Ranks ranks(all, options);
   const int size = static_cast<int>(all.size());
   int waiting = -1;
@@ -109,29 +109,29 @@ std::string HangCause(const std::vector<Standing>& all, const HangReportOptions&
     if (ranks.PeerOf(rank) < 0) continue;
     if (ranks.PeerHasPassed(rank)) {
       const int peer = ranks.PeerOf(rank);
-      return absl::StrCat(ranks.Wait(rank), ", which has passed its half (instruction ",
-                          all[rank].position.peer_instruction(), ") and stands at ", Place(all[peer].position),
-                          ", so the message was lost between rank ", peer, " and rank ", rank);
+      return {-1, absl::StrCat(ranks.Wait(rank), ", which has passed its half (instruction ",
+                               all[rank].position.peer_instruction(), ") and stands at ", Place(all[peer].position),
+                               ", so the message was lost between rank ", peer, " and rank ", rank)};
     }
     // The one that has stood longest is nearest to the cause.
     if (waiting < 0 || all[rank].since > all[waiting].since) waiting = rank;
   }
   if (waiting >= 0) {
-    const std::string cause = ChainCause(ranks, size, waiting);
-    if (!cause.empty()) return cause;
-    return absl::StrCat(ranks.Wait(waiting), ", which waits for ", Object(all[ranks.PeerOf(waiting)].position),
-                        " from rank ", ranks.PeerOf(ranks.PeerOf(waiting)),
-                        ", and so on in a circle, so a message between them was lost or never sent");
+    HangCause cause = ChainCause(ranks, size, waiting);
+    if (!cause.text.empty()) return cause;
+    return {-1, absl::StrCat(ranks.Wait(waiting), ", which waits for ", Object(all[ranks.PeerOf(waiting)].position),
+                             " from rank ", ranks.PeerOf(ranks.PeerOf(waiting)),
+                             ", and so on in a circle, so a message between them was lost or never sent")};
   }
   int slowest = -1;
   for (int rank = 0; rank < size; ++rank) {
     if (ranks.Silent(rank) || all[rank].state == State::kAbsent || all[rank].state == State::kGone) {
-      return absl::StrCat("rank ", rank, " ", ranks.Trouble(rank), ", and nobody says that he waits for it");
+      return {rank, absl::StrCat("rank ", rank, " ", ranks.Trouble(rank), ", and no other says that it waits")};
     }
     if (all[rank].state == State::kThere && (slowest < 0 || all[rank].since > all[slowest].since)) slowest = rank;
   }
-  if (slowest < 0) return "all ranks have left";
-  return absl::StrCat("no rank waits for another; rank ", slowest, " ", ranks.Trouble(slowest));
+  if (slowest < 0) return {-1, "all ranks have left"};
+  return {-1, absl::StrCat("no rank waits for another; rank ", slowest, " has stood longest: it ", ranks.Trouble(slowest))};
 }
 
 std::string HangReport(const std::vector<Standing>& all, const HangReportOptions& options) {
@@ -144,7 +144,7 @@ std::string HangReport(const std::vector<Standing>& all, const HangReportOptions
     order.resize(options.most_lines);
     std::sort(order.begin(), order.end());
   }
-  std::string text = HangCause(all, options);
+  std::string text = FindHangCause(all, options).text;
   for (const int rank : order) absl::StrAppend(&text, "\n", Line(ranks, all[rank], rank));
   if (order.size() < all.size()) absl::StrAppend(&text, "\n  and ", all.size() - order.size(), " more ranks");
   return text;

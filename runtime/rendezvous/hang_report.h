@@ -27,8 +27,11 @@ struct HangReportOptions {
   size_t most_lines = 64;                          // of a report; more ranks are counted, those that wait come first
 };
 
-// One line that names the cause: "rank 1 waits for edge x of micro-batch 3 from rank 0, which ..., so ...".
-std::string HangCause(const std::vector<Standing>& ranks, const HangReportOptions& options = {});
+struct HangCause {
+  int rank = -1;     // the one that keeps the others waiting; -1: it cannot be told, or a message was lost
+  std::string text;  // one line: "rank 1 waits for edge x of micro-batch 3 from rank 0, which ..., so ..."
+};
+HangCause FindHangCause(const std::vector<Standing>& ranks, const HangReportOptions& options = {});
 
 // The cause, then a line for each rank: instruction, edge, micro-batch, the peer it waits for, and for how long.
 std::string HangReport(const std::vector<Standing>& ranks, const HangReportOptions& options = {});

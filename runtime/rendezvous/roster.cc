@@ -115,11 +115,13 @@ void Roster::Testify(int rank, const proto::Failure& word, Instant now) {
   if (failure_.has_value()) return;
   JobFailure failure = FromProto(word);
   failure.kind = JobFailure::Kind::kReported;
-  failure.rank = rank;  // nobody accuses another
+  failure.rank = rank;  // it may not accuse another
   failure.message.resize(std::min(failure.message.size(), kMostErrorBytes));
   if (!absl::StartsWith(failure.message, "rank ")) failure.message = absl::StrCat("rank ", rank, ": ", failure.message);
   if (failure.code == absl::StatusCode::kDeadlineExceeded && joined_ == identity_.size && joined_ > 1) {
-    absl::StrAppend(&failure.message, "; ", HangCause(Standings(now)));
+    const HangCause cause = FindHangCause(Standings(now));
+    absl::StrAppend(&failure.message, "; ", cause.text);
+    if (cause.rank >= 0) failure.rank = cause.rank;
   }
   if (!IsConsequence(failure.code)) return Decide(std::move(failure));
   seats_[rank].witness = true;

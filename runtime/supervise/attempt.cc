@@ -98,8 +98,10 @@ std::vector<std::string> Attempt::EnvironmentOf(int rank) const {
 absl::Status Attempt::StartRank(int rank) {
   Rank& seat = ranks_[rank];
   const std::string prefix = options_.prefix ? absl::StrCat("[rank ", rank, "] ") : "";
-  MR_ASSIGN_OR_RETURN(seat.out, PrefixedLines::Open(prefix, options_.out));
-  MR_ASSIGN_OR_RETURN(seat.err, PrefixedLines::Open(prefix, options_.err));
+  MR_ASSIGN_OR_RETURN(PrefixedLines out, PrefixedLines::Open(prefix, options_.out));
+  MR_ASSIGN_OR_RETURN(PrefixedLines err, PrefixedLines::Open(prefix, options_.err));
+  seat.out.emplace(std::move(out));
+  seat.err.emplace(std::move(err));
   ChildOptions child;
   child.command = options_.command;
   child.environment = EnvironmentOf(rank);
