@@ -9,7 +9,7 @@ packages=(
   g++ git ca-certificates
   libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev libbenchmark-dev
   libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
-  bible-kjv python3
+  bible-kjv python3 python3-yaml python3-jsonschema
 )
 
 missing=()

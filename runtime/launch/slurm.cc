@@ -31,6 +31,7 @@ absl::Status SetCoordinator(const LaunchEnvironment& environment, Claim* claim) 
     if (list == nullptr) continue;
     const absl::StatusOr<std::vector<std::string>> hosts = ExpandNodelist(*list);
     if (!hosts.ok()) return WithName(hosts.status(), variable);
+    MR_RETURN_IF_ERROR(CheckHost(hosts->front(), variable));
     MR_ASSIGN_OR_RETURN(const SaidNumber job, NumberIn(environment, "SLURM_JOB_ID", 0, int64_t{1} << 40));
     claim->coordinator = {{hosts->front(), PortOfJob(job->value)},
                           absl::StrCat("first host of ", Shown(variable, *list), ", port from ", job->from)};

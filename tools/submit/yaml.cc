@@ -22,7 +22,7 @@ std::string Text(const std::string& text) {
                   [](char c) { return absl::ascii_isalnum(c) || absl::StrContains("-_./", absl::string_view(&c, 1)); }) &&
       std::none_of(std::begin(kOtherTypes), std::end(kOtherTypes),
                    [&](const char* word) { return absl::EqualsIgnoreCase(text, word); });
-  return plain ? text : Json(text).dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+  return plain ? text : Json(text).dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
 std::string Scalar(const Json& value) {
