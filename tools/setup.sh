@@ -10,7 +10,7 @@ packages=(
   libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev libbenchmark-dev
   libgrpc++-dev protobuf-compiler-grpc
   libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
-  bible-kjv python3
+  bible-kjv python3 python3-yaml python3-jsonschema
 )
 
 missing=()
