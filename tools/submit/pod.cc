@@ -139,6 +139,7 @@ Json PodSpec(const Submission& s, absl::string_view container, const std::vector
   return {{"restartPolicy", "Never"},
           {"terminationGracePeriodSeconds", s.grace_seconds},
           {"automountServiceAccountToken", false},
+          {"enableServiceLinks", false},  // a service of our name would look like our own variables
           {"securityContext",
            {{"runAsNonRoot", true},
             {"runAsUser", kUser},
