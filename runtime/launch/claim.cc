@@ -21,11 +21,11 @@ bool Claim::says_something() const {
 }
 
 absl::Status BadLaunch(absl::string_view where, absl::string_view value, absl::string_view wanted) {
-  return absl::FailedPreconditionError(absl::StrCat(where, "=", Quoted(value), ": ", wanted, " is needed"));
+  return absl::FailedPreconditionError(absl::StrCat(where, "=", QuotedValue(value), ": ", wanted, " is needed"));
 }
 
 std::string Shown(absl::string_view variable, absl::string_view value) {
-  std::string text = Quoted(value);
+  std::string text = QuotedValue(value);
   const bool plain = text.size() == value.size() + 2 && !value.empty();
   return absl::StrCat(variable, "=", plain ? std::string(value) : text);
 }

@@ -25,6 +25,8 @@ constexpr LaunchSource kSources[] = {
     {"tpu", "Cloud TPU", "TPU_WORKER_ID and TPU_WORKER_HOSTNAMES; the metadata server", ClaimOfTpu},
 };
 
+bool IsOwn(const LaunchSource& source) { return source.ask == ClaimOfFlags || source.ask == ClaimOfMillrace; }
+
 // A claim that says something, and whose it is.
 struct Voice {
   const LaunchSource* source;
@@ -51,6 +53,7 @@ class Whole {
       for (const Voice& voice : voices) {
         if (!voice.claim->coordinator || voice.claim->coordinator_derived != derived || all_.coordinator) continue;
         all_.coordinator = voice.claim->coordinator;
+        own_coordinator_ = IsOwn(*voice.source);
         Say(absl::StrCat("coordinator ", ToString(all_.coordinator->value)), all_.coordinator->from, voice);
       }
     }
@@ -69,6 +72,7 @@ class Whole {
       return single;
     }
     MR_RETURN_IF_ERROR(CheckWhole());
+    MeetOnLoopback();
     return Filled();
   }
 
@@ -81,6 +85,19 @@ class Whole {
     if (!from || *to) return;
     *to = from;
     Say(absl::StrCat(what, " ", from->value), from->from, voice);
+  }
+
+  // Launchers name their machine as others see it, also where nobody else looks. What never leaves the machine need not
+  // be open to the network. A coordinator in our own words is meant as it stands.
+  void MeetOnLoopback() {
+    const bool one_machine = all_.nodes ? all_.nodes->value == 1
+                                        : all_.local_size && all_.local_size->value == all_.size->value;
+    if (!one_machine || !all_.coordinator || own_coordinator_ || all_.size->value == 1) return;
+    std::string& host = all_.coordinator->value.host;
+    if (host == "127.0.0.1" || host == "localhost" || host == "::1") return;
+    host = "127.0.0.1";
+    evidence_.push_back(absl::StrCat("coordinator ", ToString(all_.coordinator->value),
+                                     ": all ranks are on this machine, so they meet on its loopback"));
   }
 
   absl::Status CheckWhole() const {
@@ -139,6 +156,7 @@ class Whole {
   Claim all_;
   const LaunchSource* rank_from_ = nullptr;
   const LaunchSource* machine_from_ = nullptr;
+  bool own_coordinator_ = false;
   std::vector<std::string> evidence_;
 };
 
@@ -163,8 +181,8 @@ std::vector<LaunchFinding> AskLaunchers(const LaunchEnvironment& environment) {
     LaunchFinding& finding = findings.emplace_back();
     finding.source = &source;
     // Our own words count whoever is chosen; a wrong choice is reported by WeighLaunchers.
-    const bool own = source.ask == ClaimOfFlags || source.ask == ClaimOfMillrace;
-    finding.asked = !chosen.ok() || chosen->empty() || *chosen == source.key || (own && *chosen != "flags" && *chosen != "single");
+    finding.asked = !chosen.ok() || chosen->empty() || *chosen == source.key ||
+                    (IsOwn(source) && *chosen != "flags" && *chosen != "single");
     if (finding.asked) finding.claim = source.ask(environment);
   }
   return findings;

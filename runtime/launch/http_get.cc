@@ -107,11 +107,11 @@ class Connection {
 absl::StatusOr<std::string> BodyOf(const std::string& answer) {
   const size_t end = answer.find("\r\n\r\n");
   if (!absl::StartsWith(answer, "HTTP/1.") || answer.size() < 12 || end == std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("no HTTP answer: ", Quoted(answer)));
+    return absl::InvalidArgumentError(absl::StrCat("no HTTP answer: ", QuotedValue(answer)));
   }
   const absl::string_view code = absl::string_view(answer).substr(9, 3);
   if (code == "404") return absl::NotFoundError("status 404");
-  if (code != "200") return absl::UnavailableError(absl::StrCat("status ", Quoted(code)));
+  if (code != "200") return absl::UnavailableError(absl::StrCat("status ", QuotedValue(code)));
   std::string body = answer.substr(end + 4);
   for (const absl::string_view line : absl::StrSplit(absl::string_view(answer).substr(0, end), "\r\n")) {
     const std::pair<absl::string_view, absl::string_view> header = absl::StrSplit(line, absl::MaxSplits(':', 1));
@@ -132,7 +132,7 @@ absl::StatusOr<std::string> BodyOf(const std::string& answer) {
 absl::StatusOr<std::string> HttpGet(absl::string_view url, absl::string_view header, absl::Duration timeout) {
   absl::string_view rest = url;
   if (!absl::ConsumePrefix(&rest, "http://")) {
-    return absl::InvalidArgumentError(absl::StrCat(Quoted(url), ": does not begin with http://"));
+    return absl::InvalidArgumentError(absl::StrCat(QuotedValue(url), ": does not begin with http://"));
   }
   const size_t slash = std::min(rest.find('/'), rest.size());
   const absl::string_view path = slash == rest.size() ? "/" : rest.substr(slash);

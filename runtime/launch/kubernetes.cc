@@ -35,7 +35,7 @@ absl::Status SetCoordinator(const LaunchEnvironment& environment, int64_t index,
   const std::string host = environment.host_name.empty() && variable != nullptr ? *variable : environment.host_name;
   absl::string_view job = host;
   if (!absl::ConsumeSuffix(&job, absl::StrCat("-", index)) || job.empty() || !CheckHost(host, "host name").ok()) {
-    claim->note = absl::StrCat("the host name ", Quoted(host), " does not end in the index: no coordinator from it");
+    claim->note = absl::StrCat("the host name ", QuotedValue(host), " does not end in the index: no coordinator from it");
     return absl::OkStatus();
   }
   const std::string full = FullNameOf(environment, host);

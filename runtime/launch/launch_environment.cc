@@ -42,7 +42,7 @@ LaunchEnvironment ThisProcessEnvironment(LaunchFlags flags) {
   return environment;
 }
 
-std::string Quoted(absl::string_view text) {
+std::string QuotedValue(absl::string_view text) {
   constexpr size_t kLongest = 60;
   const bool cut = text.size() > kLongest;
   return absl::StrCat("'", absl::CHexEscape(text.substr(0, kLongest)), cut ? "..." : "", "'");

@@ -42,7 +42,7 @@ struct LaunchEnvironment {
 LaunchEnvironment ThisProcessEnvironment(LaunchFlags flags = {});
 
 // A hostile text as it may stand in a one-line message: quoted, escaped, cut after 60 bytes.
-std::string Quoted(absl::string_view text);
+std::string QuotedValue(absl::string_view text);
 
 }  // namespace millrace
 

@@ -99,10 +99,10 @@ class Reader {
   }
 
   absl::Status Wrong(absl::string_view wanted) const {
-    return absl::InvalidArgumentError(absl::StrCat(Quoted(text_), " at byte ", place_, ": ", wanted, " is needed"));
+    return absl::InvalidArgumentError(absl::StrCat(QuotedValue(text_), " at byte ", place_, ": ", wanted, " is needed"));
   }
   absl::Status TooMany() const {
-    return absl::InvalidArgumentError(absl::StrCat(Quoted(text_), ": more than ", kMostHosts, " hosts"));
+    return absl::InvalidArgumentError(absl::StrCat(QuotedValue(text_), ": more than ", kMostHosts, " hosts"));
   }
 
   absl::string_view text_;
@@ -120,7 +120,7 @@ absl::StatusOr<std::vector<std::string>> ExpandNodelist(absl::string_view list) 
 
 absl::StatusOr<int64_t> TasksOfHost(absl::string_view counts, int64_t index) {
   const auto wrong = [&] {
-    return absl::InvalidArgumentError(absl::StrCat(Quoted(counts), ": numbers like 2(x3),1 are needed"));
+    return absl::InvalidArgumentError(absl::StrCat(QuotedValue(counts), ": numbers like 2(x3),1 are needed"));
   };
   if (counts.size() > kLongestList) return wrong();
   int64_t passed = 0;
@@ -138,7 +138,7 @@ absl::StatusOr<int64_t> TasksOfHost(absl::string_view counts, int64_t index) {
     passed += times;
     if (index < passed) return tasks;
   }
-  return absl::InvalidArgumentError(absl::StrCat(Quoted(counts), ": names ", passed, " hosts; host ", index, " is asked for"));
+  return absl::InvalidArgumentError(absl::StrCat(QuotedValue(counts), ": names ", passed, " hosts; host ", index, " is asked for"));
 }
 
 }  // namespace millrace

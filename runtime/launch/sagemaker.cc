@@ -95,7 +95,7 @@ absl::StatusOr<Claim> ClaimOfSageMaker(const LaunchEnvironment& environment) {
   }
   const auto here = std::find(machines.hosts.begin(), machines.hosts.end(), machines.current);
   if (here == machines.hosts.end()) {
-    return absl::FailedPreconditionError(absl::StrCat(current_from, " is ", Quoted(machines.current),
+    return absl::FailedPreconditionError(absl::StrCat(current_from, " is ", QuotedValue(machines.current),
                                                       ", which is not among the hosts of ", machines.from));
   }
   const int64_t rank = here - machines.hosts.begin(), size = machines.hosts.size();

@@ -19,7 +19,7 @@ constexpr size_t kMostHyperparameters = 100;  // SageMaker's own bound
 constexpr size_t kLongestValue = 2500;        // too
 
 absl::Status Bad(absl::string_view from, absl::string_view name, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat(from, ": hyperparameter ", Quoted(name), ": ", why));
+  return absl::InvalidArgumentError(absl::StrCat(from, ": hyperparameter ", QuotedValue(name), ": ", why));
 }
 
 bool IsFlagName(absl::string_view name) {

@@ -61,7 +61,7 @@ absl::StatusOr<Claim> ClaimOfTfConfig(const LaunchEnvironment& environment) {
   if (!type.is_string()) return Bad("task.type is missing");
   const std::string kind = type.get<std::string>();
   if (kind != "worker" && !IsChief(kind)) {
-    return Bad(absl::StrCat("a task of type ", Quoted(kind), " trains nothing here; there are chief and worker"));
+    return Bad(absl::StrCat("a task of type ", QuotedValue(kind), " trains nothing here; there are chief and worker"));
   }
   const int64_t most = (IsChief(kind) ? chiefs : static_cast<int64_t>(tasks.size()) - chiefs) - 1;
   // Some operators write the index as text.

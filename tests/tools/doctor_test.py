@@ -1,6 +1,7 @@
 """`millrace doctor` and what a failed `millrace train` leaves for its launcher, in exact environments."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,33 @@ class Doctor(unittest.TestCase):
     def test_flags_are_tried(self):
         launch = self.report('--rank=1', '--size=4', '--coordinator=node1:4000')['launch']
         self.assertEqual((launch['rank'], launch['size'], launch['coordinator']), (1, 4, 'node1:4000'))
+
+
+@unittest.skipIf(shutil.which('mpirun') is None, 'mpirun is not installed')
+class UnderMpirun(unittest.TestCase):
+    """The real one, in place of variables that we believe it sets."""
+
+    def run_ranks(self, command):
+        root = ['--allow-run-as-root'] if os.geteuid() == 0 else []
+        return subprocess.run(['mpirun', '--oversubscribe', *root, '-np', '3', 'sh', '-c', command], capture_output=True,
+                              text=True, timeout=120, stdin=subprocess.DEVNULL, check=False,
+                              env={'PATH': '/usr/bin:/bin', 'HOME': '/tmp'})
+
+    def test_every_rank_knows_its_place(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_ranks(f'{BINARY} doctor --json > {folder}/$OMPI_COMM_WORLD_RANK')
+            self.assertEqual(done.returncode, 0, done.stderr)
+            launches = []
+            for rank in range(3):
+                with open(os.path.join(folder, str(rank)), encoding='utf-8') as file:
+                    launches.append(json.load(file)['launch'])
+        self.assertEqual([(one['source'], one['rank'], one['size'], one['local_rank'], one['local_size'], one['nodes'])
+                          for one in launches], [('mpi', rank, 3, rank, 3, 1) for rank in range(3)])
+        self.assertEqual(len({one['coordinator'] for one in launches}), 1)
+        self.assertTrue(launches[0]['coordinator'].startswith('127.0.0.1:'))
+
+    def test_the_exit_code_of_a_refusal_comes_through(self):
+        self.assertEqual(self.run_ranks(f'RANK=7 WORLD_SIZE=9 exec {BINARY} doctor').returncode, 78)
 
 
 class Failures(unittest.TestCase):

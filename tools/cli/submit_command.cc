@@ -8,10 +8,10 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/plan/plan.h"
+#include "runtime/rendezvous/token.h"
 #include "tools/cli/commands.h"
 #include "tools/submit/launchers.h"
 #include "tools/submit/local.h"
@@ -90,8 +90,8 @@ class SubmitCommand : public Command {
     MR_RETURN_IF_ERROR(ReadInputs());
     const absl::Status checked = CheckSubmission(launcher->nodes_are_containers, &s_);
     if (!checked.ok()) return WithExit(checked, kExitUsage);
-    s_.token = NewToken();
-    if (local) return dry_run_ ? PrintLocal() : RunLocally(s_);
+    if (local) return Local();
+    s_.token = JobToken::Random().text();
     const absl::StatusOr<Emission> emission = launcher->emit(s_);
     if (!emission.ok()) return WithExit(emission.status(), kExitUsage);
     for (const std::string& note : emission->notes) std::fprintf(stderr, "note: %s\n", note.c_str());
@@ -109,9 +109,14 @@ class SubmitCommand : public Command {
     return absl::OkStatus();
   }
 
-  absl::Status PrintLocal() const {
-    std::printf("%s\n", ShellCommand(TrainCommand(s_, s_.plan_path, s_.job_path, s_.comm)).c_str());
-    return absl::OkStatus();
+  absl::Status Local() const {
+    if (dry_run_) {
+      std::printf("%s\n", ShellCommand(LocalCommand(s_)).c_str());
+      return absl::OkStatus();
+    }
+    MR_ASSIGN_OR_RETURN(const LocalEnd end, RunLocally(s_));
+    if (end.exit_code == 0) return absl::OkStatus();
+    return WithExit(absl::UnknownError(end.message), static_cast<ExitCode>(end.exit_code));
   }
 
   // The file where it was asked for, and the one command to give; without a place, the file on stdout.

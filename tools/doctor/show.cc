@@ -93,7 +93,7 @@ std::string ExaminationText(const Examination& e, absl::string_view version) {
     absl::StrAppend(&out, "device      ", device.kind, ": ", device.trouble.empty() ? device.name : device.trouble,
                     device.libraries.empty() ? "" : ", ", device.libraries, "\n");
   }
-  if (!e.visible_devices.empty()) absl::StrAppend(&out, "            CUDA_VISIBLE_DEVICES=", Quoted(e.visible_devices), "\n");
+  if (!e.visible_devices.empty()) absl::StrAppend(&out, "            CUDA_VISIBLE_DEVICES=", QuotedValue(e.visible_devices), "\n");
   for (const Transport& transport : e.transports) {
     absl::StrAppend(&out, "transport   ", transport.name, ": ", transport.reaches, "\n");
   }

@@ -104,9 +104,9 @@ std::vector<std::string> PodTrainCommand(const Submission& s, absl::string_view 
   in_pod.train_flags.clear();
   if (!s.tls_secret.empty()) {
     in_pod.insecure = false;
-    in_pod.train_flags = {absl::StrCat("--tls-cert=", kTlsFolder, "/tls.crt"),
+    in_pod.train_flags = {absl::StrCat("--tls-certificate=", kTlsFolder, "/tls.crt"),
                           absl::StrCat("--tls-key=", kTlsFolder, "/tls.key"),
-                          absl::StrCat("--tls-ca=", kTlsFolder, "/ca.crt")};
+                          absl::StrCat("--tls-authority=", kTlsFolder, "/ca.crt")};
   }
   const bool says_out = std::any_of(s.train_flags.begin(), s.train_flags.end(), [](const std::string& flag) {
     return absl::StartsWith(flag, "--out=") || flag == "--out";
@@ -139,6 +139,7 @@ Json PodSpec(const Submission& s, absl::string_view container, const std::vector
   return {{"restartPolicy", "Never"},
           {"terminationGracePeriodSeconds", s.grace_seconds},
           {"automountServiceAccountToken", false},
+          {"enableServiceLinks", false},  // a service of our name would look like our own variables
           {"securityContext",
            {{"runAsNonRoot", true},
             {"runAsUser", kUser},

@@ -1,7 +1,5 @@
 #include "tools/submit/submission.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <initializer_list>
 
@@ -134,16 +132,6 @@ std::vector<std::string> TrainCommand(const Submission& submission, absl::string
   if (submission.insecure && !has("insecure")) argv.push_back("--insecure");
   argv.insert(argv.end(), submission.train_flags.begin(), submission.train_flags.end());
   return argv;
-}
-
-std::string NewToken() {
-  std::string bytes(32, '\0');
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t n = getrandom(bytes.data() + done, bytes.size() - done, 0);
-    if (n > 0) done += n;
-  }
-  return absl::BytesToHexString(bytes);
 }
 
 }  // namespace millrace

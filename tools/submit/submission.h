@@ -37,7 +37,7 @@ struct Submission {
   std::string plan_at;                  // where machines find the plan; empty: it travels with the manifest
   std::string tls_secret;               // of type kubernetes.io/tls
   std::string cpus = "1", memory = "2Gi";
-  std::string token;                    // of the job: 64 hexadecimal digits
+  std::string token;                    // of the job (runtime/rendezvous/token.h)
   std::string kind;                     // kubeflow: TrainJob, PyTorchJob, MPIJob
 
   // Of batch systems and clouds.
@@ -65,9 +65,6 @@ std::vector<std::string> TrainCommand(const Submission& submission, absl::string
 
 // A label as Kubernetes names things: lower-case letters, digits and '-', at most 50 bytes, so that "-<index>" fits.
 bool IsDnsLabel(absl::string_view name);
-
-// 256 bits of the kernel's randomness as hexadecimal digits.
-std::string NewToken();
 
 }  // namespace millrace
 

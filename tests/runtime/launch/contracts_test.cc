@@ -84,7 +84,20 @@ TEST(Contracts, RayTrainsWorker) {
       Detected({{"RANK", "1"}, {"LOCAL_RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_WORLD_SIZE", "2"}, {"NODE_RANK", "0"},
                 {"MASTER_ADDR", "10.0.0.4"}, {"MASTER_PORT", "41234"}, {"RAY_JOB_ID", "01000000"}});
   EXPECT_EQ(Place(contract), "1/2 local 1/2 machine 0/1");
-  EXPECT_EQ(Meeting(contract), "10.0.0.4:41234");
+  EXPECT_EQ(Meeting(contract), "127.0.0.1:41234") << "both are on one machine";
+}
+
+TEST(Contracts, RanksOfOneMachineMeetOnItsLoopback) {
+  Variables variables = kTorchrun;
+  variables["MASTER_ADDR"] = "host.example";
+  EXPECT_EQ(Meeting(Detected(variables)), "host.example:29500") << "two machines";
+  variables["LOCAL_WORLD_SIZE"] = "4";
+  variables["LOCAL_RANK"] = "3";
+  variables["GROUP_RANK"] = "0";
+  variables["GROUP_WORLD_SIZE"] = "1";
+  EXPECT_EQ(Meeting(Detected(variables)), "127.0.0.1:29500");
+  variables["MILLRACE_COORDINATOR"] = variables["MASTER_ADDR"] = "host.example";
+  EXPECT_EQ(Meeting(Detected(variables)), "host.example:29500") << "our own word is meant as it stands";
 }
 
 TEST(Contracts, KubeflowTrainJob) {

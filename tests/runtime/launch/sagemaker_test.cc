@@ -69,7 +69,7 @@ TEST(SageMaker, WrongFilesAreRefused) {
   EXPECT_THAT(ResourceRefusal(R"({"hosts": ["a", 7], "current_host": "a"})"), HasSubstr("no text"));
   EXPECT_THAT(ResourceRefusal(R"({"hosts": ["a"], "current_host": "b"})"), HasSubstr("'b'"));
   EXPECT_THAT(ResourceRefusal(R"({"hosts": ["a"]})"), HasSubstr("current_host"));
-  EXPECT_THAT(ResourceRefusal(R"({"hosts": ["$(id)"], "current_host": "$(id)"})"), HasSubstr("host name"));
+  EXPECT_THAT(ResourceRefusal(R"j({"hosts": ["$(id)"], "current_host": "$(id)"})j"), HasSubstr("host name"));
 }
 
 TEST(SageMaker, EveryCutOfTheFileIsRefused) {

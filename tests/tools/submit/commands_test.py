@@ -58,6 +58,40 @@ class Commands(submission.SubmitCase):
         return subprocess.run([*program, name], cwd=self.folder, env=environment, capture_output=True, text=True,
                               timeout=60, stdin=subprocess.DEVNULL, check=False)
 
+    def local(self, code, *args):
+        """The ranks of a job of stand-ins that end with `code`, in order, and how the job ended."""
+        self.stand_in('rank', code)
+        result = self.run_millrace('submit', 'mlp.plan', '--job=job.textproto', '--launcher=local',
+                                   '--program=' + os.path.join(self.programs, 'rank'), *args)
+        return self.calls('rank'), result
+
+    def test_local_ranks_are_processes_of_this_machine(self):
+        calls, result = self.local(0, '--', submission.NASTY)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(len(calls), 4)
+        for call in calls:
+            self.assertEqual(call['argv'], ['train', '--plan=mlp.plan', '--job=job.textproto', '--comm=gloo',
+                                            '--resume=auto', submission.NASTY])
+            self.assertNotEqual(call['token_file'], '')
+        self.assertEqual(self.left_behind(), [])
+
+    def test_a_local_job_ends_with_the_code_of_the_rank_to_blame(self):
+        calls, result = self.local(65)
+        self.assertEqual(result.returncode, 65)
+        self.assertLessEqual(len(calls), 4, 'bad input is not tried again')
+        self.assertIn('rank ', result.stderr)
+
+    def test_a_local_job_is_started_again(self):
+        calls, result = self.local(75, '--max-restarts=1')
+        self.assertEqual(result.returncode, 75, result.stderr)
+        self.assertGreaterEqual(len(calls), 2)
+
+    def test_local_dry_run(self):
+        text = self.submit('local', '--dry-run')
+        self.assertEqual(text.split()[1:], ['train', '--plan=mlp.plan', '--job=job.textproto', '--comm=gloo',
+                                            '--resume=auto'])
+        self.assertTrue(os.path.samefile(text.split()[0], submission.BINARY))
+
     def test_mpirun_is_run(self):
         self.stand_in('mpirun')
         self.submit('mpirun', '--', submission.NASTY)

@@ -92,7 +92,7 @@ class Manifests(submission.SubmitCase):
         objects = self.objects('kubernetes', '--tls-secret=cert')
         pod = objects['Job']['spec']['template']['spec']
         self.assertNotIn('--insecure', pod['containers'][0]['command'])
-        self.assertIn('--tls-cert=/millrace/tls/tls.crt', pod['containers'][0]['command'])
+        self.assertIn('--tls-certificate=/millrace/tls/tls.crt', pod['containers'][0]['command'])
         self.assertIn('cert', [v.get('secret', {}).get('secretName') for v in pod['volumes']])
 
     def test_plan_on_a_volume(self):
