@@ -8,8 +8,9 @@ packages=(
   bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-platforms default-jdk-headless
   g++ git ca-certificates
   libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev libbenchmark-dev
+  libgrpc++-dev protobuf-compiler-grpc
   libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
-  bible-kjv python3
+  bible-kjv python3 python3-yaml python3-jsonschema
 )
 
 missing=()

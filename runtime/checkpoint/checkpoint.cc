@@ -1,21 +1,16 @@
 #include "runtime/checkpoint/checkpoint.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "kernels/dtype.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/checkpoint/checksums.h"
-#include "runtime/checkpoint/durable_file.h"
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/data/regular_file.h"
 
@@ -27,34 +22,6 @@ using proto::TensorPiece;
 
 constexpr uint64_t kMaxManifestBytes = uint64_t{256} << 20;
 constexpr uint64_t kChunk = uint64_t{4} << 20;
-
-absl::Status WriteRankFile(const std::string& folder, int rank, const ParameterStore& store,
-                           CheckpointManifest* manifest) {
-  const std::string name = absl::StrFormat("rank-%04d.bin", rank);
-  MR_ASSIGN_OR_RETURN(DurableFile file, DurableFile::Create(absl::StrCat(folder, "/", name)));
-  std::vector<char> memory;
-  for (int i = 0; i < store.tensors().size(); ++i) {
-    if (store.rank(i) != rank) continue;
-    const NamedTensor& tensor = store.tensors()[i];
-    MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(tensor.type));
-    memory.resize(bytes);
-    MR_RETURN_IF_ERROR(store.Read(i, memory.data(), bytes));
-    TensorPiece* piece = manifest->add_pieces();
-    piece->set_name(tensor.name);
-    *piece->mutable_type() = tensor.type;
-    piece->set_end(bytes / SizeOf(tensor.type.dtype()));
-    piece->set_file(name);
-    piece->set_offset(file.size());
-    piece->set_bytes(bytes);
-    piece->set_crc32c(Crc32c(memory.data(), bytes));
-    MR_RETURN_IF_ERROR(file.Append(memory.data(), bytes));
-  }
-  proto::CheckpointFile* entry = manifest->add_files();
-  entry->set_name(name);
-  entry->set_bytes(file.size());
-  entry->set_sha256(file.Sha256Bytes());
-  return file.Finish();
-}
 
 absl::Status Damaged(const std::string& path, absl::string_view why) {
   return absl::DataLossError(absl::StrCat(path, ": ", why, ": the file was damaged or is not the one that was saved"));
@@ -125,6 +92,18 @@ absl::Status CheckFits(const CheckpointManifest& manifest, const std::string& fo
   return absl::OkStatus();
 }
 
+// The files that hold nothing but tensors of other processes.
+std::set<std::string> FilesOfOthers(const CheckpointManifest& manifest, const ParameterStore& store) {
+  const std::map<std::string, int> indices = IndexByName(store);
+  std::set<std::string> files;
+  for (const TensorPiece& piece : manifest.pieces()) files.insert(piece.file());
+  for (const TensorPiece& piece : manifest.pieces()) {
+    const auto at = indices.find(piece.name());
+    if (at != indices.end() && store.is_here(at->second)) files.erase(piece.file());
+  }
+  return files;
+}
+
 absl::Status RestoreTensor(const CheckpointManifest& manifest, const std::string& folder, int index,
                            const std::vector<const TensorPiece*>& pieces, ParameterStore* store) {
   MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(store->tensors()[index].type));
@@ -143,28 +122,6 @@ absl::Status RestoreTensor(const CheckpointManifest& manifest, const std::string
 }
 
 }  // namespace
-
-std::string CheckpointName(uint64_t step) { return absl::StrFormat("step-%08d", step); }
-
-absl::StatusOr<std::string> SaveCheckpoint(const std::string& root, const CheckpointManifest& facts, int ranks,
-                                           const ParameterStore& store) {
-  MR_RETURN_IF_ERROR(MakeFolder(root));
-  const std::string folder = absl::StrCat(root, "/", CheckpointName(facts.step()));
-  const std::string temporary = absl::StrCat(folder, ".tmp.", getpid());
-  if (Exists(temporary)) MR_RETURN_IF_ERROR(RemoveFolder(temporary));
-  MR_RETURN_IF_ERROR(MakeFolder(temporary));
-  absl::Cleanup remove = [&] { RemoveFolder(temporary).IgnoreError(); };
-  CheckpointManifest manifest = facts;
-  manifest.set_schema_version(kSchemaVersion);
-  for (int rank = 0; rank < ranks; ++rank) MR_RETURN_IF_ERROR(WriteRankFile(temporary, rank, store, &manifest));
-  manifest.set_digest(ManifestDigest(manifest));
-  MR_RETURN_IF_ERROR(WriteMessage(absl::StrCat(temporary, "/", kManifestName), manifest));
-  MR_RETURN_IF_ERROR(SyncFolder(temporary));
-  MR_RETURN_IF_ERROR(ReplaceFolder(temporary, folder));
-  std::move(remove).Cancel();
-  MR_RETURN_IF_ERROR(SyncFolder(root));
-  return folder;
-}
 
 absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kManifestName);
@@ -198,11 +155,15 @@ absl::StatusOr<CheckpointManifest> LoadCheckpoint(const std::string& folder, con
   MR_ASSIGN_OR_RETURN(CheckpointManifest manifest, ReadManifest(folder));
   MR_RETURN_IF_ERROR(CheckPlanHash(manifest, folder, plan_hash));
   MR_RETURN_IF_ERROR(CheckFits(manifest, folder, *store));
-  MR_ASSIGN_OR_RETURN(manifest, VerifyCheckpoint(folder));
-  MR_RETURN_IF_ERROR(CheckFits(manifest, folder, *store));
+  MR_RETURN_IF_ERROR(CheckFolderHoldsOnly(folder, manifest));
+  const std::set<std::string> of_others = FilesOfOthers(manifest, *store);
+  for (const proto::CheckpointFile& file : manifest.files()) {
+    if (of_others.count(file.name()) == 0) MR_RETURN_IF_ERROR(VerifyFile(folder, manifest, file));
+  }
   std::map<std::string, std::vector<const TensorPiece*>> pieces;
   for (const TensorPiece& piece : manifest.pieces()) pieces[piece.name()].push_back(&piece);
   for (int i = 0; i < store->tensors().size(); ++i) {
+    if (!store->is_here(i)) continue;
     MR_RETURN_IF_ERROR(RestoreTensor(manifest, folder, i, pieces[store->tensors()[i].name], store));
   }
   return manifest;

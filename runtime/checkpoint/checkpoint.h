@@ -40,8 +40,9 @@ absl::StatusOr<proto::CheckpointManifest> VerifyCheckpoint(const std::string& fo
 absl::Status CheckPlanHash(const proto::CheckpointManifest& manifest, const std::string& folder,
                            const std::string& plan_hash);
 
-// Verifies, then writes every tensor of the store. The store's tensors and the checkpoint's must be the same, by name
-// and type. Nothing is written to the store before everything has been verified.
+// Verifies, then writes every tensor of the store that it has here. The store's tensors and the checkpoint's must be
+// the same, by name and type. Nothing is written to the store before every file that holds some of these tensors has
+// been verified; the other files are left to the processes that want them.
 absl::StatusOr<proto::CheckpointManifest> LoadCheckpoint(const std::string& folder, const std::string& plan_hash,
                                                          ParameterStore* store);
 

@@ -1,33 +1,18 @@
 #include "runtime/comm/in_process_hub.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/comm/patience.h"
 
 namespace millrace::in_process {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Looks before a thread parks, each followed by a yield: some 20 us on an idle machine. Where ranks must take turns on
-// the cores, the one that is waited for needs the core more.
-constexpr int kSpins = 60;
-constexpr int kSpinsWhenCrowded = 4;
-
-Clock::duration ToChrono(absl::Duration duration) {
-  return std::chrono::nanoseconds(absl::ToInt64Nanoseconds(std::min(duration, absl::Hours(24 * 365))));
-}
-
-}  // namespace
 
 Hub::Hub(int size, const CommunicatorOptions& options)
     : size_(size),
       options_(options),
-      spins_(size <= static_cast<int>(std::thread::hardware_concurrency()) ? kSpins : kSpinsWhenCrowded),
+      spins_(SpinsBeforeParking(size)),
       seats_(size),
       mailboxes_(static_cast<size_t>(size) * size) {
   meeting_.present.assign(size, false);
@@ -133,30 +118,20 @@ absl::Status Hub::Await(int rank, const std::function<bool()>& ready, const std:
 
 absl::Status Hub::Park(int rank, const std::function<bool()>& ready, const std::function<std::string()>& what) {
   Seat& seat = seats_[rank];
-  const Clock::time_point start = Clock::now();
-  const Clock::time_point terminate = start + ToChrono(options_.terminate_after);
-  Clock::time_point next = std::min(start + ToChrono(options_.warn_after), terminate);
+  Patience patience(options_);
+  const auto describe = [&] { return what ? what() : absl::StrCat("rank ", rank, " waits for a transfer"); };
   absl::Status status;
   seat.parked.fetch_add(1);
   std::unique_lock<std::mutex> lock(seat.mutex);
-  while (true) {
+  while (status.ok()) {
     if (aborted()) {
       status = FirstError();
       break;
     }
     if (ready()) break;
-    if (seat.wake.wait_until(lock, next) == std::cv_status::no_timeout || aborted() || ready()) continue;
+    if (seat.wake.wait_until(lock, patience.next()) == std::cv_status::no_timeout || aborted() || ready()) continue;
     lock.unlock();
-    const std::string text = what ? what() : absl::StrCat("rank ", rank, " waits for a transfer");
-    const double waited = std::chrono::duration<double>(Clock::now() - start).count();
-    if (next == terminate) {
-      status =
-          absl::DeadlineExceededError(absl::StrCat(text, ": gave up after ", waited, " s; is its peer stuck or gone?"));
-      lock.lock();
-      break;
-    }
-    std::fprintf(stderr, "millrace: %s: %.1f s so far\n", text.c_str(), waited);
-    next = terminate;
+    status = patience.Overdue(describe);
     lock.lock();
   }
   seat.parked.fetch_sub(1);
@@ -217,22 +192,11 @@ std::string Hub::Missing() {
 }
 
 void Hub::Abort(const absl::Status& why) {
-  {
-    std::lock_guard<std::mutex> lock(error_mutex_);
-    if (error_code_ != absl::StatusCode::kOk) return;
-    error_code_ = why.ok() ? absl::StatusCode::kCancelled : why.code();
-    error_message_ = why.ok() ? "aborted without a reason" : std::string(why.message());
-    aborted_.store(true);
-  }
+  if (!first_error_.Set(why)) return;
   for (Seat& seat : seats_) {
     std::lock_guard<std::mutex> lock(seat.mutex);
     seat.wake.notify_all();
   }
-}
-
-absl::Status Hub::FirstError() {
-  std::lock_guard<std::mutex> lock(error_mutex_);
-  return absl::Status(error_code_, error_message_);
 }
 
 }  // namespace millrace::in_process

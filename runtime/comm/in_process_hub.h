@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/comm/first_error.h"
 
 namespace millrace::in_process {
 
@@ -74,8 +75,8 @@ class Hub {
   absl::Status AllGather(int rank, const void* mine, void* all, uint64_t bytes, const char* name);
 
   void Abort(const absl::Status& why);
-  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
-  absl::Status FirstError();
+  bool aborted() const { return first_error_.set(); }
+  absl::Status FirstError() const { return first_error_.Get(); }
 
  private:
   // The meeting point. Two sets of staging: a rank may enter collective g + 1 while others still read g, but g + 2
@@ -103,11 +104,7 @@ class Hub {
   std::deque<Seat> seats_;
   std::deque<Mailbox> mailboxes_;
   Meeting meeting_;
-  std::atomic<bool> aborted_{false};
-  std::mutex error_mutex_;
-  // Not a Status: its reference count lies in a library that thread sanitizers do not see.
-  absl::StatusCode error_code_ = absl::StatusCode::kOk;
-  std::string error_message_;
+  millrace::FirstError first_error_;
 };
 
 }  // namespace millrace::in_process

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "proto/status_macros.h"
+#include "runtime/job/agree.h"
 #include "runtime/job/plan_facts.h"
 #include "runtime/plan/plan.h"
 
@@ -32,6 +33,7 @@ absl::StatusOr<HeldOutLoss> Evaluate(const proto::ExecutionPlan& plan, const Dat
       MR_ASSIGN_OR_RETURN(results[seat.rank], seat.worker->RunForward("eval", run));
       return absl::OkStatus();
     }));
+    MR_RETURN_IF_ERROR(Share(ranks, &results));
     for (const StepResult& result : results) {
       total.loss += result.loss_sum;
       total.count += result.loss_count;

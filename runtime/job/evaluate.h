@@ -21,7 +21,8 @@ struct HeldOutLoss {
 };
 
 // Runs `eval` on the first `micro_batches` micro-batches of the source, rounded up to whole runs of the program but not
-// past the end of the source; always the same ones. Leaves its own feed behind.
+// past the end of the source; always the same ones. Leaves its own feed behind. Every process calls it and gets the
+// same.
 absl::StatusOr<HeldOutLoss> Evaluate(const proto::ExecutionPlan& plan, const DataSource& source, uint64_t micro_batches,
                                      Ranks* ranks);
 

@@ -9,6 +9,7 @@
 #include "kernels/op_desc.h"
 #include "kernels/random.h"
 #include "proto/status_macros.h"
+#include "runtime/job/agree.h"
 #include "runtime/job/plan_facts.h"
 #include "runtime/plan/plan.h"
 
@@ -101,9 +102,14 @@ absl::StatusOr<std::string> SampleText(const proto::ExecutionPlan& plan, const S
       if (seat.rank != scores.rank) return absl::OkStatus();
       return seat.worker->ReadOutput("logits", scores.name, memory.data(), memory.size());
     }));
-    std::vector<double> row(kBytes);
-    for (int64_t k = 0; k < kBytes; ++k) row[k] = ElementAt(scores, memory, (used - 1) * scores.spec.columns() + k);
-    text.push_back(static_cast<char>(DrawFromScores(row, options.temperature, random.Uniform(i))));
+    std::vector<uint8_t> drawn(ranks->size(), 0);
+    if (ranks->is_here(scores.rank)) {
+      std::vector<double> row(kBytes);
+      for (int64_t k = 0; k < kBytes; ++k) row[k] = ElementAt(scores, memory, (used - 1) * scores.spec.columns() + k);
+      drawn[scores.rank] = static_cast<uint8_t>(DrawFromScores(row, options.temperature, random.Uniform(i)));
+    }
+    MR_RETURN_IF_ERROR(Share(ranks, &drawn));
+    text.push_back(static_cast<char>(drawn[scores.rank]));
   }
   return text;
 }

@@ -21,7 +21,7 @@ struct SampleOptions {
 
 // The prompt and the bytes that the model adds to it, one run of the `logits` program each: the last T bytes are its
 // input. Only ids below 256 are drawn. Leaves its own feed behind. FAILED_PRECONDITION when the plan has no `logits`
-// program or its scores are not one row for each token.
+// program or its scores are not one row for each token. Every process calls it and gets the same.
 absl::StatusOr<std::string> SampleText(const proto::ExecutionPlan& plan, const SampleOptions& options, Ranks* ranks);
 
 // Index of the score drawn at `uniform` in [0, 1): the softmax of scores / temperature, or the largest at temperature

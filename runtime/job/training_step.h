@@ -1,7 +1,8 @@
-// One optimizer step on all ranks, timed, traced and summed up.
+// One optimizer step of all ranks, and what it came to.
 #ifndef RUNTIME_JOB_TRAINING_STEP_H_
 #define RUNTIME_JOB_TRAINING_STEP_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "absl/status/statusor.h"
@@ -18,13 +19,23 @@ namespace millrace {
 StepSettings SettingsOf(const proto::JobConfig& config, uint64_t step, uint64_t optimizer_steps);
 
 struct StepOutcome {
-  StepReport report;
-  proto::StepTrace trace;  // measured, all ranks
+  StepReport report;       // the same in every process
+  proto::StepTrace trace;  // measured, the ranks here; seconds since rank 0's process began the step
+  bool stop = false;       // some process was asked to stop before the step ended: the same in every process
 };
 
-// The ranks' feed must be set. `step` as in SettingsOf.
+struct StepOptions {
+  double behind_root = 0;                   // SecondsBehindRoot
+  const std::atomic<bool>* stop = nullptr;  // this process's wish; nullptr: none
+};
+
+// The ranks' feed must be set. `step` as in SettingsOf. Every process calls it.
 absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, const proto::JobConfig& config,
-                                            uint64_t step, uint64_t optimizer_steps, Ranks* ranks);
+                                            uint64_t step, uint64_t optimizer_steps, const StepOptions& options,
+                                            Ranks* ranks);
+
+// In rank 0's process: the trace with the spans of all ranks. Elsewhere: the trace as it is. Every process calls it.
+absl::StatusOr<proto::StepTrace> WholeTrace(const proto::StepTrace& trace, Ranks* ranks);
 
 }  // namespace millrace
 

@@ -1,9 +1,15 @@
 #include "runtime/job/worker_store.h"
 
+#include <algorithm>
+#include <cstring>
+#include <map>
+
 #include "absl/strings/str_cat.h"
+#include "kernels/dtype.h"
 #include "proto/status_macros.h"
 #include "runtime/job/plan_facts.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/shards.h"
 
 namespace millrace {
 
@@ -29,12 +35,80 @@ WorkerStore::WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool wi
   }
 }
 
+std::vector<int> WorkerStore::RanksOf(const Entry& entry) const {
+  std::vector<int> ranks;
+  for (int first = 0; first < plan_.ranks_size(); first += PipelineRanks(plan_)) {
+    if (entry.state >= 0) {
+      ranks.push_back(first + entry.rank);
+      continue;
+    }
+    for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
+      ranks.push_back(first + static_cast<int>(place.rank()));
+    }
+  }
+  return ranks;
+}
+
+bool WorkerStore::is_here(int tensor) const {
+  const std::vector<int> ranks = RanksOf(entries_[tensor]);
+  return std::any_of(ranks.begin(), ranks.end(), [this](int rank) { return ranks_.is_here(rank); });
+}
+
+// State that is divided among replicas stands in each one's file, as far as that one has it.
+absl::StatusOr<std::vector<TensorPart>> WorkerStore::parts() const {
+  if (plan_.shard_optimizer() == 0) return ParameterStore::parts();
+  std::map<int, std::vector<TensorPart>> divided;  // by parameter
+  for (const proto::Bucket& bucket : plan_.buckets()) {
+    const std::vector<Shard> shards = ShardsOf(plan_, bucket);
+    for (size_t replica = 0; replica < shards.size(); ++replica) {
+      const int rank = static_cast<int>(bucket.owner()) + static_cast<int>(replica) * PipelineRanks(plan_);
+      for (const ShardPiece& piece : shards[replica].pieces) {
+        divided[static_cast<int>(bucket.parameters(piece.member))].push_back(
+            {0, piece.first, piece.first + piece.elements, rank});
+      }
+    }
+  }
+  MR_ASSIGN_OR_RETURN(const std::vector<TensorPart> whole, ParameterStore::parts());
+  std::vector<TensorPart> parts;
+  for (const TensorPart& tensor : whole) {
+    const Entry& entry = entries_[tensor.tensor];
+    const auto found = divided.find(entry.parameter);
+    if (entry.state < 0 || found == divided.end()) {
+      parts.push_back(tensor);
+      continue;
+    }
+    for (TensorPart part : found->second) {
+      part.tensor = tensor.tensor;
+      parts.push_back(part);
+    }
+  }
+  return parts;
+}
+
+absl::Status WorkerStore::ReadPart(const TensorPart& part, void* memory, uint64_t bytes) const {
+  const Entry& entry = entries_[part.tensor];
+  if (entry.state < 0 || plan_.shard_optimizer() == 0) return ParameterStore::ReadPart(part, memory, bytes);
+  MR_ASSIGN_OR_RETURN(const uint64_t all, TensorBytes(tensors_[part.tensor].type));
+  std::vector<char> whole(all);
+  MR_RETURN_IF_ERROR(ranks_.worker(part.rank).ReadState(entry.parameter, entry.state, whole.data(), all));
+  std::memcpy(memory, whole.data() + part.begin * SizeOf(tensors_[part.tensor].type.dtype()), bytes);
+  return absl::OkStatus();
+}
+
 absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
   const Entry& entry = entries_[tensor];
-  if (entry.state < 0) return ranks_.worker(entry.rank).ReadParameter(entry.parameter, memory, bytes);
-  // Of sharded state every replica has its part; of other state the first one's will do.
+  const auto elsewhere = [&](int rank) {
+    return absl::FailedPreconditionError(absl::StrCat("tensor ", tensors_[tensor].name, " is read from rank ", rank,
+                                                      ", which is in another process"));
+  };
+  if (entry.state < 0) {
+    if (!ranks_.is_here(entry.rank)) return elsewhere(entry.rank);
+    return ranks_.worker(entry.rank).ReadParameter(entry.parameter, memory, bytes);
+  }
+  // Of divided state every replica has its part; of other state the first one's will do.
   const int ranks = plan_.shard_optimizer() > 0 ? plan_.ranks_size() : PipelineRanks(plan_);
   for (int rank = entry.rank; rank < ranks; rank += PipelineRanks(plan_)) {
+    if (!ranks_.is_here(rank)) return elsewhere(rank);
     MR_RETURN_IF_ERROR(ranks_.worker(rank).ReadState(entry.parameter, entry.state, memory, bytes));
   }
   return absl::OkStatus();
@@ -42,15 +116,11 @@ absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
 
 absl::Status WorkerStore::Write(int tensor, const void* memory, uint64_t bytes) {
   const Entry& entry = entries_[tensor];
-  for (int first = 0; first < plan_.ranks_size(); first += PipelineRanks(plan_)) {
-    if (entry.state >= 0) {
-      MR_RETURN_IF_ERROR(ranks_.worker(first + entry.rank).WriteState(entry.parameter, entry.state, memory, bytes));
-      continue;
-    }
-    for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
-      const int rank = first + static_cast<int>(place.rank());
-      MR_RETURN_IF_ERROR(ranks_.worker(rank).WriteParameter(entry.parameter, memory, bytes));
-    }
+  for (int rank : RanksOf(entry)) {
+    if (!ranks_.is_here(rank)) continue;
+    Worker& worker = ranks_.worker(rank);
+    MR_RETURN_IF_ERROR(entry.state >= 0 ? worker.WriteState(entry.parameter, entry.state, memory, bytes)
+                                        : worker.WriteParameter(entry.parameter, memory, bytes));
   }
   return absl::OkStatus();
 }

@@ -15,6 +15,7 @@
 #include "runtime/plan/simulate.h"
 #include "tests/parity/run_plan.h"
 #include "tests/runtime/data/files.h"
+#include "tests/runtime/job/processes.h"
 
 namespace millrace {
 namespace {
@@ -102,6 +103,38 @@ TEST(EndToEnd, LearnsSpeaksAndResumesBitForBit) {
   ASSERT_TRUE(balance.ok()) << balance.status();
   EXPECT_GT(balance->ranks[1].measured.busy_seconds, 0);
   EXPECT_GT(balance->ranks[0].memory.parameters, 256u * 16 * 4);
+}
+
+TEST(EndToEnd, TwoProcessesSayWhatOneSays) {
+  const std::string folder = FreshFolder();
+  const proto::ExecutionPlan plan = Plan(2);
+  const auto one = Train(plan, Config(folder, "one"));
+  ASSERT_TRUE(one.ok()) << one.status();
+  const proto::JobConfig config = Config(folder, "two");
+  const MakeCommunicatorFn make = JoinedCommunicators(2);
+  std::vector<absl::StatusOr<RunResults>> results(2, absl::UnknownError("did not run"));
+  RunProcesses(OneEach(2), [&](size_t i) {
+    TrainerOptions options;
+    options.here = {static_cast<int>(i)};
+    options.make_communicator = make;
+    results[i] = Train(plan, config, options);
+  });
+  for (const auto& result : results) {
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->weights_sha256, one->weights_sha256);
+    EXPECT_EQ(result->held_out_after, one->held_out_after);
+    EXPECT_EQ(result->sample, one->sample);
+  }
+  EXPECT_EQ(Contents(folder + "/two/weights.safetensors"), Contents(folder + "/one/weights.safetensors"));
+  EXPECT_EQ(Contents(folder + "/two/sample.txt"), one->sample);
+
+  proto::StepTrace predicted, measured;
+  ASSERT_TRUE(ReadMessage(folder + "/two/predicted.pb", &predicted).ok());
+  ASSERT_TRUE(ReadMessage(folder + "/two/trace-step-00000020.pb", &measured).ok());
+  const auto balance = MakeBalance(plan, predicted, measured);
+  ASSERT_TRUE(balance.ok()) << balance.status();
+  EXPECT_GT(balance->ranks[0].measured.busy_seconds, 0);
+  EXPECT_GT(balance->ranks[1].measured.busy_seconds, 0);
 }
 
 TEST(EndToEnd, EveryGradientAndWeightIsEqualToOneStage) {

@@ -49,6 +49,25 @@ def mr_proto_library(name, src, deps = [], visibility = None):
         deps = deps + ["@system//:protobuf"],
     )
 
+def mr_grpc_library(name, src, deps, visibility = None):
+    """The services of `src`, through the installed protoc and gRPC plugin; `deps` holds its mr_proto_library."""
+    stem = src[:-len(".proto")]
+    native.genrule(
+        name = name + "_gen",
+        srcs = [d + "_src" for d in deps],
+        outs = [stem + ".grpc.pb.cc", stem + ".grpc.pb.h"],
+        cmd = "/usr/bin/protoc -I. --plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin --grpc_out=$(GENDIR) %s/%s" %
+              (native.package_name(), src),
+    )
+    cc_library(
+        name = name,
+        srcs = [stem + ".grpc.pb.cc"],
+        hdrs = [stem + ".grpc.pb.h"],
+        copts = ["-std=c++20"],
+        visibility = visibility,
+        deps = deps + ["@system//:grpc"],
+    )
+
 def mr_python_test(name, src, data = [], args = [], tags = [], size = "small", **kwargs):
     """A test that is a Python script; it writes its own XML (tests/house/xml_runner.py)."""
     native.genrule(

@@ -79,8 +79,13 @@ int Fail(absl::string_view command, const absl::Status& status) {
   return code;
 }
 
-int RunCommand(Command& command, const std::vector<std::string>& arguments) {
+int RunCommand(Command& command, const std::vector<std::string>& arguments, const FailureListener& on_failure) {
   FlagSet flags;
+  const auto fail = [&](const absl::Status& status) {
+    const int code = Fail(command.name(), status);
+    if (on_failure) on_failure(command.name(), status, code);
+    return code;
+  };
   command.Declare(&flags);
   for (const std::string& argument : arguments) {
     if (argument == "--") break;
@@ -90,11 +95,10 @@ int RunCommand(Command& command, const std::vector<std::string>& arguments) {
     }
   }
   absl::Status status = flags.Parse(arguments);
-  if (!status.ok()) return Fail(command.name(), WithExit(std::move(status), kExitUsage));
+  if (!status.ok()) return fail(WithExit(std::move(status), kExitUsage));
   status = command.Run(flags, flags.positional());
-  if (!status.ok()) return Fail(command.name(), status);
-  if (std::fflush(stdout) != 0)
-    return Fail(command.name(), WithExit(absl::DataLossError("cannot write to stdout"), kExitIo));
+  if (!status.ok()) return fail(status);
+  if (std::fflush(stdout) != 0) return fail(WithExit(absl::DataLossError("cannot write to stdout"), kExitIo));
   return kExitOk;
 }
 
@@ -136,7 +140,7 @@ absl::StatusOr<std::string> OnlyArgument(const std::vector<std::string>& argumen
   return arguments[0];
 }
 
-int RunCommands(int argc, char** argv, const std::vector<Command*>& commands) {
+int RunCommands(int argc, char** argv, const std::vector<Command*>& commands, const FailureListener& on_failure) {
   if (argc < 2) {
     std::fputs(Overview(commands).c_str(), stderr);
     return kExitUsage;
@@ -152,7 +156,7 @@ int RunCommands(int argc, char** argv, const std::vector<Command*>& commands) {
   }
   std::vector<std::string> names;
   for (Command* command : commands) {
-    if (command->name() == word) return RunCommand(*command, {argv + 2, argv + argc});
+    if (command->name() == word) return RunCommand(*command, {argv + 2, argv + argc}, on_failure);
     names.push_back(command->name());
   }
   const std::string near = Nearest(word, names);

@@ -50,8 +50,11 @@ absl::Status UsageError(absl::string_view message);
 absl::Status ConfigError(absl::string_view message);
 ExitCode ExitCodeOf(const absl::Status& status);
 
+// Told of the subcommand that failed, why, and the exit code to come, after the error was printed.
+using FailureListener = std::function<void(const std::string& command, const absl::Status& status, int exit_code)>;
+
 // Runs argv[1] as a subcommand. Prints help, --version and errors. Returns the exit code.
-int RunCommands(int argc, char** argv, const std::vector<Command*>& commands);
+int RunCommands(int argc, char** argv, const std::vector<Command*>& commands, const FailureListener& on_failure = {});
 
 // The one positional argument, or a usage error that says `what` it should be.
 absl::StatusOr<std::string> OnlyArgument(const std::vector<std::string>& arguments, absl::string_view what);

@@ -18,6 +18,9 @@ std::unique_ptr<Command> MakeTrainCommand();
 std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeReportCommand();
 std::unique_ptr<Command> MakeScheduleCommand();
+std::unique_ptr<Command> MakeDoctorCommand();
+std::unique_ptr<Command> MakeSubmitCommand();
+std::unique_ptr<Command> MakeSageMakerCommand();
 
 }  // namespace millrace
 

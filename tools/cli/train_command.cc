@@ -7,19 +7,21 @@
 #include <iostream>
 #include <memory>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/job/job_config.h"
 #include "runtime/job/results.h"
 #include "runtime/job/trainer.h"
+#include "runtime/launch/detect.h"
 #include "runtime/log/log.h"
+#include "runtime/membership/membership.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/verify.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/explain.h"
 #include "tools/cli/job_flags.h"
 #include "tools/cli/plan_flags.h"
+#include "tools/cli/process_flags.h"
 
 namespace millrace {
 namespace {
@@ -47,7 +49,8 @@ class TrainCommand : public Command {
     return {
         "train --plan=gpt.plan --data=book.txt --steps=200 --out=run",
         "train --model=gpt.textproto --pp=2 --micro-batch=4 --micro-batches=8 --data=book.txt --steps=200 --out=run",
-        "train --plan=gpt.plan --data=book.txt --steps=400 --out=run --resume=auto"};
+        "train --plan=gpt.plan --data=book.txt --steps=400 --out=run --resume=auto",
+        "train --plan=gpt.plan --data=book.txt --steps=200 --out=run --comm=gloo --max-restarts=3"};
   }
   void Declare(FlagSet* flags) override {
     flags->String("plan", &plan_path_, "the plan to run");
@@ -55,6 +58,7 @@ class TrainCommand : public Command {
                   "a model graph: partitioned first (without --plan), or kept beside the results");
     job_flags_.Declare(flags);
     plan_flags_.Declare(flags);
+    process_flags_.Declare(flags);
     flags->String("log-level", &log_level_, "error, warning, info or debug");
     flags->Bool("json", &json_, "print the results as JSON");
   }
@@ -64,7 +68,10 @@ class TrainCommand : public Command {
     if (!level.ok()) return WithExit(level.status(), kExitUsage);
     SetLogLevel(*level);
     MR_RETURN_IF_ERROR(CheckForms(flags));
-    MR_ASSIGN_OR_RETURN(const proto::JobConfig config, job_flags_.Config(flags));
+    MR_ASSIGN_OR_RETURN(proto::JobConfig config, job_flags_.Config(flags));
+    // Who is started again goes on.
+    if (config.resume().empty() && RestartsSoFar() > 0) config.set_resume("auto");
+    MR_ASSIGN_OR_RETURN(const LaunchContract contract, process_flags_.Contract());
     proto::Model model;
     if (!model_path_.empty()) {
       MR_ASSIGN_OR_RETURN(model, ReadModel(model_path_));
@@ -72,7 +79,8 @@ class TrainCommand : public Command {
     MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanToRun(model));
     const absl::Status checked = CheckJobConfig(config, plan);
     if (!checked.ok()) return WithExit(checked, flags.WasGiven("job") ? kExitBadConfig : kExitUsage);
-    return Train(plan, model, config);
+    MR_ASSIGN_OR_RETURN(const bool supervises, process_flags_.Supervises(contract));
+    return supervises ? process_flags_.Supervise(plan, /*prefix=*/!json_) : Train(plan, model, config, contract);
   }
 
  private:
@@ -98,23 +106,34 @@ class TrainCommand : public Command {
     return plan;
   }
 
-  absl::Status Train(const proto::ExecutionPlan& plan, const proto::Model& model,
-                     const proto::JobConfig& config) const {
+  absl::Status Train(const proto::ExecutionPlan& plan, const proto::Model& model, const proto::JobConfig& config,
+                     const LaunchContract& contract) const {
+    MR_ASSIGN_OR_RETURN(const std::unique_ptr<Membership> membership, process_flags_.Join(contract, plan));
+    const bool speaks = contract.rank == 0;
+    if (!speaks) SetLogRank(contract.rank);
     TrainerOptions options;
     options.terminal = isatty(STDERR_FILENO) != 0;
     options.progress = config.quiet() ? nullptr : &std::cerr;
     options.stop = &stop_requested;
-    if (!config.quiet()) std::fputs(ExplainSummary(plan).c_str(), stderr);
+    options.here = membership->here();
+    options.on_this_host = membership->on_this_host();
+    options.make_communicator = membership->make_communicator();
+    if (!config.quiet() && speaks) std::fputs(ExplainSummary(plan).c_str(), stderr);
     std::signal(SIGINT, OnSignal);
     std::signal(SIGTERM, OnSignal);
-    MR_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
-                        Trainer::Create(plan, model_path_.empty() ? nullptr : &model, config, options));
-    const absl::StatusOr<RunResults> results = trainer->Run();
-    if (absl::IsCancelled(results.status())) {
-      return WithExit(results.status(), stop_signal == SIGTERM ? kExitRetry : kExitInterrupted);
+    const absl::StatusOr<std::unique_ptr<Trainer>> trainer =
+        Trainer::Create(plan, model_path_.empty() ? nullptr : &model, config, options);
+    absl::StatusOr<RunResults> results = trainer.status();
+    if (trainer.ok()) results = (*trainer)->Run();
+    const absl::Status status = membership->End(results.status());
+    if (absl::IsCancelled(status)) {
+      // Also where another process was told.
+      return WithExit(status, stop_signal == SIGINT ? kExitInterrupted : kExitRetry);
     }
-    if (!results.ok()) return results.status();
-    Print(*results, plan, config);
+    // Another process is gone: this one did nothing wrong.
+    if (absl::IsUnavailable(status) && contract.launched()) return WithExit(status, kExitRetry);
+    MR_RETURN_IF_ERROR(status);
+    if (speaks) Print(*results, plan, config);
     return absl::OkStatus();
   }
 
@@ -138,6 +157,7 @@ class TrainCommand : public Command {
   std::string plan_path_, model_path_, log_level_ = "info";
   JobFlags job_flags_;
   PlanFlags plan_flags_;
+  ProcessFlags process_flags_;
   bool json_ = false;
 };
 

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -13,11 +14,8 @@
 #include "runtime/checkpoint/find.h"
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/checkpoint/weights.h"
-#include "runtime/job/job_config.h"
-#include "runtime/plan/plan.h"
 #include "tests/runtime/data/files.h"
-#include "tests/runtime/worker/toy_device.h"
-#include "tests/runtime/worker/toy_plan.h"
+#include "tests/runtime/job/toy_runs.h"
 
 namespace millrace {
 namespace {
@@ -25,66 +23,15 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-proto::ExecutionPlan Plan(int stages, int ranks, const std::string& optimizer = "adamw") {
-  ToyOptions options;
-  options.stages = stages;
-  options.ranks = ranks;
-  options.optimizer = optimizer;
-  proto::ExecutionPlan plan = ToyPlan(options);
-  SealPlan(&plan);
-  return plan;
-}
-
-proto::JobConfig Config(const std::string& out_dir, uint64_t steps = 12) {
-  proto::JobConfig config = DefaultJobConfig();
-  config.set_steps(steps);
-  config.set_out_dir(out_dir);
-  config.mutable_learning_rate()->set_decay_steps(12);
-  config.mutable_learning_rate()->set_warmup_steps(2);
-  config.set_eval_micro_batches(4);
-  return config;
-}
-
-TrainerOptions Options(const ToyDeviceOptions& device = {}, int failing_rank = -1) {
-  TrainerOptions options;
-  options.open_device = [=](absl::string_view, int rank, const DeviceOptions&) {
-    return absl::StatusOr<std::unique_ptr<Device>>(
-        std::make_unique<ToyDevice>(rank == failing_rank || failing_rank < 0 ? device : ToyDeviceOptions{}));
-  };
-  return options;
-}
-
-absl::StatusOr<RunResults> TrainToy(const proto::ExecutionPlan& plan, const proto::JobConfig& config,
-                                    const TrainerOptions& options = Options()) {
-  auto trainer = Trainer::Create(plan, nullptr, config, options);
-  if (!trainer.ok()) return trainer.status();
-  return (*trainer)->Run();
-}
-
-// The columns that must be the same when a run is repeated: step, loss, norm, learning rate, tokens, skipped.
-std::vector<std::string> Curve(const std::string& folder) {
-  std::istringstream lines(Contents(folder + "/metrics.csv"));
-  std::vector<std::string> curve;
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream cells(line);
-    std::string kept, cell;
-    for (int column = 0; std::getline(cells, cell, ','); ++column) {
-      if (column != 4 && column != 5 && column != 8) kept += cell + ",";
-    }
-    curve.push_back(kept);
-  }
-  return curve;
-}
-
 TEST(Trainer, WritesTheWholeFolder) {
   const std::string out = FreshFolder() + "/run";
-  const proto::ExecutionPlan plan = Plan(2, 2);
-  proto::JobConfig config = Config(out);
+  const proto::ExecutionPlan plan = SealedToyPlan(2, 2);
+  proto::JobConfig config = ToyConfig(out);
   config.set_checkpoint_every(5);
   config.set_trace_every(6);
   config.set_eval_every(6);
   std::ostringstream progress;
-  TrainerOptions options = Options();
+  TrainerOptions options = ToyTrainerOptions();
   options.progress = &progress;
   int steps_seen = 0;
   options.on_step = [&](const StepReport& report) { EXPECT_EQ(report.step, ++steps_seen); };
@@ -130,14 +77,14 @@ TEST(Trainer, WritesTheWholeFolder) {
 
 TEST(Trainer, SameSeedSameBitsForEveryCut) {
   const std::string folder = FreshFolder();
-  const auto one = TrainToy(Plan(4, 1), Config(folder + "/one"));
-  const auto four = TrainToy(Plan(4, 4), Config(folder + "/four"));
+  const auto one = TrainToy(SealedToyPlan(4, 1), ToyConfig(folder + "/one"));
+  const auto four = TrainToy(SealedToyPlan(4, 4), ToyConfig(folder + "/four"));
   ASSERT_TRUE(one.ok() && four.ok()) << one.status() << four.status();
   EXPECT_EQ(one->weights_sha256, four->weights_sha256);
   EXPECT_EQ(Curve(folder + "/one"), Curve(folder + "/four"));
-  proto::JobConfig config = Config(folder + "/other");
+  proto::JobConfig config = ToyConfig(folder + "/other");
   config.set_seed(2);
-  const auto other = TrainToy(Plan(4, 1), config);
+  const auto other = TrainToy(SealedToyPlan(4, 1), config);
   ASSERT_TRUE(other.ok()) << other.status();
   EXPECT_NE(other->weights_sha256, one->weights_sha256);
 }
@@ -146,15 +93,15 @@ class Resume : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Resume, IsBitIdentical) {
   const std::string folder = FreshFolder();
-  const proto::ExecutionPlan plan = Plan(3, 2, GetParam());
-  const auto whole = TrainToy(plan, Config(folder + "/whole"));
+  const proto::ExecutionPlan plan = SealedToyPlan(3, 2, GetParam());
+  const auto whole = TrainToy(plan, ToyConfig(folder + "/whole"));
   ASSERT_TRUE(whole.ok()) << whole.status();
 
   std::atomic<bool> stop = false;
-  TrainerOptions options = Options();
+  TrainerOptions options = ToyTrainerOptions();
   options.stop = &stop;
   options.on_step = [&](const StepReport& report) { stop = report.step == 5; };
-  proto::JobConfig config = Config(folder + "/parts");
+  proto::JobConfig config = ToyConfig(folder + "/parts");
   config.set_checkpoint_every(4);
   const auto stopped = TrainToy(plan, config, options);
   EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
@@ -176,14 +123,14 @@ INSTANTIATE_TEST_SUITE_P(Optimizers, Resume, ::testing::Values("adamw", "sgd"));
 
 TEST(Trainer, ResumesFromThePreviousCheckpointWhenTheNewestIsBroken) {
   const std::string folder = FreshFolder();
-  const proto::ExecutionPlan plan = Plan(2, 2);
-  proto::JobConfig config = Config(folder + "/run");
+  const proto::ExecutionPlan plan = SealedToyPlan(2, 2);
+  proto::JobConfig config = ToyConfig(folder + "/run");
   config.set_checkpoint_every(4);
   const auto whole = TrainToy(plan, config);
   ASSERT_TRUE(whole.ok()) << whole.status();
   Write(folder + "/run/checkpoint/step-00000012/rank-0001.bin", "damaged");
   config.set_resume("auto");
-  auto trainer = Trainer::Create(plan, nullptr, config, Options());
+  auto trainer = Trainer::Create(plan, nullptr, config, ToyTrainerOptions());
   ASSERT_TRUE(trainer.ok()) << trainer.status();
   EXPECT_EQ((*trainer)->first_step(), 8);
   const auto resumed = (*trainer)->Run();
@@ -193,38 +140,38 @@ TEST(Trainer, ResumesFromThePreviousCheckpointWhenTheNewestIsBroken) {
 
 TEST(Trainer, ContinuesAnotherRunInAFolderOfItsOwn) {
   const std::string folder = FreshFolder();
-  const proto::ExecutionPlan plan = Plan(2, 1);
-  ASSERT_TRUE(TrainToy(plan, Config(folder + "/first", 6)).ok());
-  proto::JobConfig config = Config(folder + "/second");
+  const proto::ExecutionPlan plan = SealedToyPlan(2, 1);
+  ASSERT_TRUE(TrainToy(plan, ToyConfig(folder + "/first", 6)).ok());
+  proto::JobConfig config = ToyConfig(folder + "/second");
   config.set_resume(folder + "/first");
   const auto second = TrainToy(plan, config);
   ASSERT_TRUE(second.ok()) << second.status();
-  const auto whole = TrainToy(plan, Config(folder + "/whole"));
+  const auto whole = TrainToy(plan, ToyConfig(folder + "/whole"));
   EXPECT_EQ(second->weights_sha256, whole->weights_sha256);
   EXPECT_EQ(Curve(folder + "/second").size(), 7u);
 }
 
 TEST(Trainer, RefusesWhatDoesNotBelongTogether) {
   const std::string folder = FreshFolder(), out = folder + "/run";
-  const proto::ExecutionPlan plan = Plan(2, 2);
-  ASSERT_TRUE(TrainToy(plan, Config(out, 3)).ok());
+  const proto::ExecutionPlan plan = SealedToyPlan(2, 2);
+  ASSERT_TRUE(TrainToy(plan, ToyConfig(out, 3)).ok());
   const std::string metrics = Contents(out + "/metrics.csv");
 
-  EXPECT_EQ(TrainToy(plan, Config(out)).status().code(), absl::StatusCode::kAlreadyExists);
-  proto::JobConfig config = Config(out);
+  EXPECT_EQ(TrainToy(plan, ToyConfig(out)).status().code(), absl::StatusCode::kAlreadyExists);
+  proto::JobConfig config = ToyConfig(out);
   config.set_resume("auto");
-  absl::Status status = TrainToy(Plan(2, 1), config).status();
+  absl::Status status = TrainToy(SealedToyPlan(2, 1), config).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr(plan.hash()));
-  EXPECT_THAT(status.message(), HasSubstr(Plan(2, 1).hash()));
+  EXPECT_THAT(status.message(), HasSubstr(SealedToyPlan(2, 1).hash()));
   config.set_seed(99);
   EXPECT_EQ(TrainToy(plan, config).status().code(), absl::StatusCode::kFailedPrecondition);
-  config = Config(folder + "/other");
+  config = ToyConfig(folder + "/other");
   config.set_resume(folder + "/nowhere");
   EXPECT_EQ(TrainToy(plan, config).status().code(), absl::StatusCode::kNotFound);
-  config = Config("");
+  config = ToyConfig("");
   EXPECT_EQ(TrainToy(plan, config).status().code(), absl::StatusCode::kInvalidArgument);
-  config = Config(folder + "/text");
+  config = ToyConfig(folder + "/text");
   config.mutable_data()->set_path(Write(folder + "/a.txt", "text for a model of features"));
   EXPECT_THAT(TrainToy(plan, config).status().message(), HasSubstr("cannot be filled"));
   EXPECT_FALSE(fs::exists(folder + "/text"));
@@ -233,11 +180,11 @@ TEST(Trainer, RefusesWhatDoesNotBelongTogether) {
 
 TEST(Trainer, ARunThatIsDoneIsDone) {
   const std::string out = FreshFolder() + "/run";
-  const proto::ExecutionPlan plan = Plan(2, 2);
-  const auto first = TrainToy(plan, Config(out));
+  const proto::ExecutionPlan plan = SealedToyPlan(2, 2);
+  const auto first = TrainToy(plan, ToyConfig(out));
   ASSERT_TRUE(first.ok());
   const std::string metrics = Contents(out + "/metrics.csv");
-  proto::JobConfig config = Config(out);
+  proto::JobConfig config = ToyConfig(out);
   config.set_resume("auto");
   const auto again = TrainToy(plan, config);
   ASSERT_TRUE(again.ok()) << again.status();
@@ -248,8 +195,9 @@ TEST(Trainer, ARunThatIsDoneIsDone) {
 
 TEST(Trainer, TheFirstErrorOfARankEndsAllAndIsReportedWithItsRank) {
   const std::string out = FreshFolder() + "/run";
-  const absl::Status status =
-      TrainToy(Plan(3, 3), Config(out), Options({.failing_op = "Mul", .failing_run = 9}, /*failing_rank=*/1)).status();
+  const absl::Status status = TrainToy(SealedToyPlan(3, 3), ToyConfig(out),
+                                       ToyTrainerOptions({.failing_op = "Mul", .failing_run = 9}, /*failing_rank=*/1))
+                                  .status();
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(status.message(), HasSubstr("rank 1"));
 }

@@ -1,0 +1,80 @@
+#include "runtime/membership/membership.h"
+
+#include "absl/strings/str_cat.h"
+#include "proto/status_macros.h"
+#include "runtime/comm/mpi/mpi.h"
+#include "runtime/membership/kinds.h"
+
+namespace millrace {
+namespace {
+
+class Alone : public Membership {
+ public:
+  std::vector<int> here() const override { return {}; }
+  int on_this_host() const override { return 0; }
+  MakeCommunicatorFn make_communicator() override { return {}; }
+  absl::Status End(const absl::Status& mine) override { return mine; }
+};
+
+std::string Launch(const LaunchContract& contract) {
+  return absl::StrCat(contract.source, " says rank ", contract.rank, " of ", contract.size);
+}
+
+}  // namespace
+
+absl::StatusOr<Transport> ParseTransport(absl::string_view name) {
+  for (Transport transport : {Transport::kInProcess, Transport::kGloo, Transport::kMpi}) {
+    if (NameOf(transport) == name) return transport;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no transport '", name, "'; there are in_process, gloo and mpi"));
+}
+
+absl::string_view NameOf(Transport transport) {
+  switch (transport) {
+    case Transport::kInProcess:
+      return "in_process";
+    case Transport::kGloo:
+      return "gloo";
+    case Transport::kMpi:
+      return "mpi";
+  }
+  return "";
+}
+
+absl::StatusOr<Transport> ChooseTransport(absl::string_view name, const LaunchContract& contract) {
+  const bool by_mpi = contract.source_key == "mpi";
+  if (name.empty()) {
+    if (!contract.launched()) return Transport::kInProcess;
+    return by_mpi && MpiLinked() ? Transport::kMpi : Transport::kGloo;
+  }
+  MR_ASSIGN_OR_RETURN(const Transport transport, ParseTransport(name));
+  if (transport == Transport::kInProcess && contract.launched() && contract.size > 1) {
+    return absl::FailedPreconditionError(absl::StrCat("--comm=in_process runs all ranks in one process, but ",
+                                                      Launch(contract),
+                                                      "; leave --comm out, or set MILLRACE_LAUNCH=single to be alone"));
+  }
+  if (transport == Transport::kMpi && !contract.launched()) {
+    return absl::FailedPreconditionError(
+        "--comm=mpi: this process was not started by an MPI launcher; mpirun -np RANKS millrace train ... starts all");
+  }
+  return transport;
+}
+
+std::vector<int> RanksOf(const LaunchContract& contract) {
+  std::vector<int> ranks;
+  for (int i = 0; i < contract.ranks_here; ++i) ranks.push_back(contract.rank + i);
+  return ranks;
+}
+
+absl::StatusOr<std::unique_ptr<Membership>> Membership::Make(const MembershipOptions& options) {
+  if (options.transport == Transport::kInProcess) return std::unique_ptr<Membership>(new Alone);
+  if (options.contract.size != options.ranks) {
+    return absl::FailedPreconditionError(absl::StrCat("the plan has ", options.ranks, " ranks, but ",
+                                                      Launch(options.contract), "; start ", options.ranks,
+                                                      " processes, or make a plan for ", options.contract.size));
+  }
+  return options.transport == Transport::kMpi ? MakeMpiMembership(options) : MakeGlooMembership(options);
+}
+
+}  // namespace millrace

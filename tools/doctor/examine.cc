@@ -1,0 +1,31 @@
+#include "tools/doctor/examine.h"
+
+#include <unistd.h>
+
+#include "kernels/backends.h"
+
+namespace millrace {
+
+std::vector<Transport> LinkedTransports() { return {{"in_process", "ranks that are threads of one process"}}; }
+
+Examination Examine(const LaunchEnvironment& environment) {
+  Examination examination;
+  examination.findings = AskLaunchers(environment);
+  examination.contract = WeighLaunchers(environment, examination.findings);
+  if (const std::string* const chosen = environment.Find("MILLRACE_LAUNCH")) examination.chosen = *chosen;
+  if (const std::string* const devices = environment.Find("CUDA_VISIBLE_DEVICES")) examination.visible_devices = *devices;
+  examination.cores = FindAllowedCores(environment.root);
+  examination.online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  for (const std::string& kind : Backends()) {
+    FoundDevice& device = examination.devices.emplace_back();
+    device.kind = kind;
+    device.libraries = LibraryVersions(kind);
+    const absl::StatusOr<std::unique_ptr<Device>> opened = OpenDevice(kind, {});
+    if (opened.ok()) device.name = (*opened)->name();
+    if (!opened.ok()) device.trouble = std::string(opened.status().message());
+  }
+  examination.transports = LinkedTransports();
+  return examination;
+}
+
+}  // namespace millrace
