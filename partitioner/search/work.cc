@@ -3,8 +3,11 @@
 namespace millrace {
 namespace {
 
-// Of the 34 bytes per element that a layer holds, the two that hold masks are not read by W (Zero Bubble, table 1).
-constexpr double kReadByWeights = 32.0 / 34.0;
+// Of the 34 bytes per element that a GPT's layer holds, the two that hold masks are not read by W (Zero Bubble, table
+// 1). A Llama's has none.
+double ReadByWeights(const Transformer& model) {
+  return model.family == TransformerFamily::kGpt ? 32.0 / 34.0 : 1;
+}
 
 std::vector<int64_t> Divide(int64_t layers, int64_t stages) {
   std::vector<int64_t> share(stages, layers / stages);
@@ -64,10 +67,11 @@ Work WorkModel::MakeWork(const Configuration& c) {
     Add(layer, share, &stage.seconds);
     stage.parameters = share * LayerParameters(model_) / t;
     stage.stash_bytes = share * layer_bytes;
-    stage.weight_bytes = stage.stash_bytes * kReadByWeights;
+    stage.weight_bytes = stage.stash_bytes * ReadByWeights(model_);
   }
   work.stages.front().parameters += EmbeddingParameters(model_) / t;
-  if (work.stages.size() > 1) work.stages.back().parameters += words * hidden / t;
+  work.stages.back().parameters += OutputParameters(model_) / t;
+  if (model_.tied && work.stages.size() > 1) work.stages.back().parameters += words * hidden / t;
   Add(Output(c), 1, &work.stages.back().seconds);
   // Input of the last layer norm and of the output matrix, 2 bytes each; float32 logits.
   work.stages.back().stash_bytes += 4 * tokens * hidden / (c.sequence_parallel ? t : 1);
