@@ -161,8 +161,11 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   if (options.optimizer != "adamw" && options.optimizer != "sgd") {
     return Bad("optimizer", options.optimizer, "adamw or sgd");
   }
-  if (options.cut != "balanced" && options.cut != "even" && options.cut != "by-hand") {
-    return Bad("cut", options.cut, "balanced, even or by-hand");
+  if (options.cut != "balanced" && options.cut != "exact" && options.cut != "even" && options.cut != "by-hand") {
+    return Bad("cut", options.cut, "balanced, exact, even or by-hand");
+  }
+  if (!options.pinned.empty() && options.cut != "balanced" && options.cut != "exact") {
+    return Bad("cut", options.cut, "balanced or exact where nodes are pinned");
   }
   if (options.cut != "by-hand" && !options.cut_after.empty()) {
     return Bad("cut", options.cut, "by-hand where stages are named by their last nodes");

@@ -4,16 +4,14 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/autodiff/differentiate.h"
+#include "partitioner/choose_cut.h"
 #include "partitioner/choose_schedule.h"
 #include "partitioner/cost/cost_model.h"
 #include "partitioner/cost/graph_costs.h"
-#include "partitioner/cut/balanced.h"
-#include "partitioner/cut/by_hand.h"
-#include "partitioner/cut/cut.h"
-#include "partitioner/cut/even.h"
 #include "partitioner/graph/build_graph.h"
 #include "partitioner/lower/flow.h"
 #include "partitioner/lower/lower.h"
@@ -69,11 +67,84 @@ class Partitioner {
     MR_RETURN_IF_ERROR(CheckTotalSize(graph, options_.micro_batches));
     // The cut needs to know where stages stand, the schedule what they cost: a first schedule of equal stages says
     // where.
-    MR_ASSIGN_OR_RETURN(Schedule placed, ScheduleOf(options_, {}, kWeightStash));
-    MR_ASSIGN_OR_RETURN(std::vector<int> stages, CutGraph(graph, placed));
+    MR_ASSIGN_OR_RETURN(const Schedule placed, ScheduleOf(options_, {}, kWeightStash));
+    std::vector<NodeCost> node_costs = CostsOf(graph, costs_, options_.pp);
+    Dump("cost", [&] { return CostsText(graph, node_costs); });
+    MR_ASSIGN_OR_RETURN(CutChooser cuts, CutChooser::Of(graph, node_costs, options_, costs_, placed));
+    MR_ASSIGN_OR_RETURN(const CutCandidate first, cuts.First());
+    Attempt best = TryCut(checked, graph, placed, first);
+    if (best.plan.ok()) {
+      KeepShorter(&best, cuts, [&](const CutCandidate& cut) { return TryCut(checked, graph, placed, cut); });
+    } else if (!best.ranks.empty()) {
+      KeepWhatFits(&best, &cuts, [&](const CutCandidate& cut) { return TryCut(checked, graph, placed, cut); });
+    }
+    for (const auto& [pass, text] : best.dumps) options_.dump(pass, text);
+    return std::move(best.plan);
+  }
+
+ private:
+  // A plan of one cut.
+  struct Attempt {
+    CutCandidate cut;
+    absl::StatusOr<proto::ExecutionPlan> plan = absl::UnknownError("not made yet");
+    std::vector<proto::Rank> ranks;                          // empty when it did not come so far
+    std::vector<std::pair<std::string, std::string>> dumps;  // (pass, text)
+
+    double seconds() const { return plan->programs(0).predicted_seconds(); }
+    uint64_t missing() const {
+      uint64_t most = 0;
+      for (const proto::Rank& rank : ranks) most = std::max(most, MissingBytes(rank));
+      return most;
+    }
+  };
+
+  template <typename Try>
+  void KeepShorter(Attempt* best, const CutChooser& cuts, const Try& try_cut) const {
+    const absl::optional<CutCandidate> shorter = cuts.Shorter(best->cut);
+    if (!shorter.has_value()) return;
+    Attempt other = try_cut(*shorter);
+    if (other.plan.ok() && other.seconds() < best->seconds()) *best = std::move(other);
+  }
+
+  // Of those that do not fit either, the one that lacks least is what the caller hears of.
+  template <typename Try>
+  void KeepWhatFits(Attempt* best, CutChooser* cuts, const Try& try_cut) const {
+    Attempt last = *best;
+    int tried = 1;
+    for (absl::optional<CutCandidate> next = cuts->Smaller(last.cut, last.ranks); next.has_value();
+         next = cuts->Smaller(last.cut, last.ranks)) {
+      last = try_cut(*next);
+      ++tried;
+      if (last.ranks.empty()) break;
+      if (last.plan.ok() || last.missing() < best->missing()) *best = last;
+      if (!best->plan.ok()) continue;
+      KeepShorter(best, *cuts, try_cut);
+      return;
+    }
+    if (tried == 1 || best->plan.ok()) return;
+    absl::Status status(best->plan.status().code(),
+                        absl::StrCat(best->plan.status().message(), "; ", tried,
+                                     " cuts were planned, and of those this one lacks least"));
+    best->plan.status().ForEachPayload(
+        [&status](absl::string_view type, const absl::Cord& payload) { status.SetPayload(type, payload); });
+    best->plan = std::move(status);
+  }
+
+  Attempt TryCut(const Graph& checked, const Graph& graph, const Schedule& placed, const CutCandidate& cut) {
+    Attempt attempt{.cut = cut};
+    attempt_ = &attempt;
+    programs_.clear();
+    Dump("cut", [&] { return cut.text; });
+    attempt.plan = PlanCut(checked, graph, placed, cut.stage_of_node);
+    attempt_ = nullptr;
+    return attempt;
+  }
+
+  absl::StatusOr<proto::ExecutionPlan> PlanCut(const Graph& checked, const Graph& graph, const Schedule& placed,
+                                               const std::vector<int>& stage_of_node) {
     ProgramSource train = {.name = "train",
-                           .staged = StageGraph(std::move(graph), std::move(stages)),
-                           .schedule = std::move(placed),
+                           .staged = StageGraph(graph, stage_of_node),
+                           .schedule = placed,
                            .micro_batch_size = options_.micro_batch,
                            .trains = true};
     MR_ASSIGN_OR_RETURN(const std::vector<StageRecompute> recompute, RecomputeOf(options_, train.schedule));
@@ -92,23 +163,15 @@ class Partitioner {
     return Assemble(checked);
   }
 
- private:
+  // What an attempt dumps is told when it is the one that is taken.
   template <typename F>
   void Dump(absl::string_view pass, F&& text) const {
-    if (options_.dump) options_.dump(pass, text());
-  }
-
-  absl::StatusOr<std::vector<int>> CutGraph(const Graph& graph, const Schedule& schedule) {
-    const std::vector<NodeCost> costs = CostsOf(graph, costs_, options_.pp);
-    Dump("cost", [&] { return CostsText(graph, costs); });
-    const Chain chain = Linearise(graph, costs);
-    const auto link = [this](uint64_t bytes) { return options_.pp < 2 ? 0 : costs_.TransferSeconds(bytes, 0, 1); };
-    absl::StatusOr<Cut> cut = options_.cut == "even"      ? EvenCut(chain, schedule.stages)
-                              : options_.cut == "by-hand" ? CutByHand(graph, chain, schedule.stages, options_.cut_after)
-                                                          : BalancedCut(chain, schedule.rank_of_stage, link);
-    MR_RETURN_IF_ERROR(cut.status());
-    Dump("cut", [&] { return CutText(chain, *cut, schedule.rank_of_stage); });
-    return StagesOfNodes(chain, *cut);
+    if (!options_.dump) return;
+    if (attempt_ != nullptr) {
+      attempt_->dumps.emplace_back(std::string(pass), text());
+    } else {
+      options_.dump(pass, text());
+    }
   }
 
   // A transfer is of all that a stage sends forward to other ranks.
@@ -197,6 +260,7 @@ class Partitioner {
     plan.set_sum_order(proto::MICRO_BATCHES_FIRST);
     plan.set_device_kind(options_.cluster.devices(0).kind());
     plan.set_cut(options_.cut == "by-hand" ? "by hand" : options_.cut);
+    if (!options_.pinned.empty()) plan.set_cut(options_.cut + ", some nodes pinned");
     for (const proto::Input& input : checked.model_inputs) *plan.add_inputs() = input;
     plan.set_peak_flops_per_second(options_.cluster.devices(0).flops_per_second());
     plan.set_created_by("millrace 0.1.0");
@@ -206,7 +270,9 @@ class Partitioner {
       plan.mutable_costs()->set_device_name(options_.costs.device_name());
       plan.mutable_costs()->set_hash(Sha256Hex(CanonicalBytes(options_.costs)));
     }
-    MR_RETURN_IF_ERROR(Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan));
+    const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, &plan);
+    attempt_->ranks.assign(plan.ranks().begin(), plan.ranks().end());
+    MR_RETURN_IF_ERROR(lowered);
     for (proto::Program& program : *plan.mutable_programs()) {
       program.set_recompute(program.name() == "train" ? recompute_ : "none");
       program.set_schedule(program.name() != "train"              ? "forward"
@@ -225,6 +291,7 @@ class Partitioner {
   absl::flat_hash_map<std::string, KernelNeeds> needs_;  // by OpDesc::Key()
   std::vector<ProgramSource> programs_;
   std::string recompute_ = "none";
+  Attempt* attempt_ = nullptr;  // the one under way
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/device.h"
+#include "partitioner/cut/pin.h"
 #include "proto/cluster.pb.h"
 #include "proto/costs.pb.h"
 #include "proto/model.pb.h"
@@ -45,8 +46,11 @@ struct PartitionOptions {
   std::string recompute = "none";
   // Where: "inside" B, segment by segment; or "placed", as actions R of whole stages (schedule/place_recompute.h).
   std::string recompute_as = "inside";
-  int recompute_segments = 0;          // inside B, of each stage; 0: as many as take the fewest bytes
-  std::string cut = "balanced";        // "balanced", "even", "by-hand"
+  int recompute_segments = 0;  // inside B, of each stage; 0: as many as take the fewest bytes
+  // "balanced", or "exact": the best over all orders of the graph; both then move borders where that shortens the
+  // predicted step, and look for a cut that fits where theirs does not. Or "even", "by-hand".
+  std::string cut = "balanced";
+  std::vector<Pin> pinned;             // balanced and exact: nodes whose stage is given
   std::vector<std::string> cut_after;  // by hand: names of the last node of each stage but the last
   std::string optimizer = "adamw";     // "adamw", "sgd"
   bool with_eval = true;

@@ -4,27 +4,10 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "proto/edit_distance.h"
+#include "partitioner/cut/node_names.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
-namespace {
-
-absl::Status Unknown(const Graph& graph, const std::string& name) {
-  std::string nearest;
-  size_t distance = std::max<size_t>(2, name.size() / 2);
-  for (const GraphNode& node : graph.nodes) {
-    if (node.phase != proto::F || IsView(graph, node)) continue;
-    const size_t d = EditDistance(name.substr(0, 128), absl::string_view(node.name).substr(0, 128));
-    if (d < distance) distance = d, nearest = node.name;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("cut by hand: no node is named '", name.substr(0, 128), "'",
-                   nearest.empty() ? "" : absl::StrCat("; did you mean '", nearest, "'?"),
-                   " Fused operators carry the name of their matrix multiplication; --dump=after:rewrite lists them"));
-}
-
-}  // namespace
 
 absl::StatusOr<Cut> CutByHand(const Graph& graph, const Chain& chain, int stages,
                               const std::vector<std::string>& cut_after) {
@@ -41,7 +24,7 @@ absl::StatusOr<Cut> CutByHand(const Graph& graph, const Chain& chain, int stages
   cut.first_unit.push_back(0);
   for (size_t i = 0; i < cut_after.size(); ++i) {
     const auto found = unit_of.find(cut_after[i]);
-    if (found == unit_of.end()) return Unknown(graph, cut_after[i]);
+    if (found == unit_of.end()) return UnknownNode(graph, "cut by hand", cut_after[i]);
     const int next = found->second + 1;
     if (next <= cut.first_unit.back()) {
       return absl::InvalidArgumentError(absl::StrCat("cut by hand: stage ", i, " would be empty: '", cut_after[i],

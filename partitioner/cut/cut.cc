@@ -1,6 +1,7 @@
 #include "partitioner/cut/cut.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,6 +23,38 @@ absl::Status CheckStageCount(const Chain& chain, int stages) {
   return absl::InvalidArgumentError(absl::StrCat("pp = ", stages, ", but the model can be cut into 1 to ", units,
                                                  " stages: it has ", units,
                                                  " units (fused operators that stay together); choose another pp"));
+}
+
+OrderedCut InOrderOfStages(const Chain& chain, const std::vector<int>& stage_of_unit) {
+  const int units = static_cast<int>(chain.units.size());
+  std::vector<int> order(units), number(units);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return stage_of_unit[a] < stage_of_unit[b]; });
+  OrderedCut ordered;
+  ordered.order = order;
+  ordered.chain.before.resize(chain.before.size());
+  for (int i = 0; i < units; ++i) {
+    number[order[i]] = i;
+    ordered.chain.units.push_back(chain.units[order[i]]);
+    if (i == 0 || stage_of_unit[order[i]] != stage_of_unit[order[i - 1]]) ordered.cut.first_unit.push_back(i);
+  }
+  const auto renumber = [&](std::vector<int> numbers) {
+    for (int& u : numbers) u = number[u];
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
+  };
+  for (size_t u = 0; u < chain.before.size(); ++u) ordered.chain.before[number[u]] = renumber(chain.before[u]);
+  for (const ChainTensor& tensor : chain.tensors) {
+    ordered.chain.tensors.push_back({tensor.bytes, renumber(tensor.units)});
+  }
+  for (int unit : chain.unit_of_node) ordered.chain.unit_of_node.push_back(number[unit]);
+  return ordered;
+}
+
+std::vector<int> StagesOfUnits(const Chain& chain, const Cut& cut) {
+  std::vector<int> stages;
+  for (size_t u = 0; u < chain.units.size(); ++u) stages.push_back(StageOfUnit(cut, static_cast<int>(u)));
+  return stages;
 }
 
 std::vector<int> StagesOfNodes(const Chain& chain, const Cut& cut) {

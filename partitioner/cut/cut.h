@@ -19,6 +19,18 @@ struct Cut {
 // INVALID_ARGUMENT with both numbers when there are more stages than units, or no stage.
 absl::Status CheckStageCount(const Chain& chain, int stages);
 
+// The same units with those of the first stage first, and so on, in each stage in the chain's order; and the cut that
+// the stages then are. `stage_of_unit` keeps chain.before and leaves no stage empty.
+struct OrderedCut {
+  Chain chain;
+  Cut cut;
+  std::vector<int> order;  // by unit of `chain`: the one it was
+};
+OrderedCut InOrderOfStages(const Chain& chain, const std::vector<int>& stage_of_unit);
+
+// By unit.
+std::vector<int> StagesOfUnits(const Chain& chain, const Cut& cut);
+
 // Of every node of the graph that the chain was made from.
 std::vector<int> StagesOfNodes(const Chain& chain, const Cut& cut);
 

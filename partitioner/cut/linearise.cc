@@ -1,6 +1,7 @@
 #include "partitioner/cut/linearise.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace millrace {
 namespace {
@@ -61,6 +62,35 @@ void AddTensors(const Graph& graph, Chain* chain) {
   }
 }
 
+// Who reads whose results, whichever way they go: the lower number comes first, as it does in the graph's own order.
+void AddOrder(const Graph& graph, Chain* chain) {
+  chain->before.resize(chain->units.size());
+  std::vector<bool> stashed(graph.values.size(), false);  // by root
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const int unit = chain->unit_of_node[n];
+    for (int v : graph.nodes[n].inputs) {
+      if (v < 0) continue;
+      const int root = graph.Root(v);
+      if (graph.nodes[n].phase != proto::F) stashed[root] = true;
+      for (int producer : {graph.values[v].producer, graph.values[root].producer}) {
+        if (producer < 0 || chain->unit_of_node[producer] == unit) continue;
+        const auto [first, second] = std::minmax(unit, chain->unit_of_node[producer]);
+        chain->before[second].push_back(first);
+      }
+    }
+  }
+  for (std::vector<int>& before : chain->before) {
+    std::sort(before.begin(), before.end());
+    before.erase(std::unique(before.begin(), before.end()), before.end());
+  }
+  for (size_t v = 0; v < graph.values.size(); ++v) {
+    const GraphValue& value = graph.values[v];
+    if (!stashed[v] || value.kind != GraphValue::Kind::kActivation || value.producer < 0) continue;
+    if (graph.nodes[value.producer].phase != proto::F) continue;
+    chain->units[chain->unit_of_node[value.producer]].stash_bytes += static_cast<uint64_t>(value.spec.bytes());
+  }
+}
+
 }  // namespace
 
 double Chain::Seconds(int unit, int device) const {
@@ -72,6 +102,7 @@ Chain Linearise(const Graph& graph, const std::vector<NodeCost>& costs) {
   NumberUnits(graph, &chain);
   AddSeconds(graph, costs, &chain);
   AddTensors(graph, &chain);
+  AddOrder(graph, &chain);
   return chain;
 }
 

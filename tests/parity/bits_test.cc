@@ -111,6 +111,55 @@ TEST_P(Bits, EveryCutAndScheduleTrainsToTheOneStageBits) {
   }
 }
 
+// Two towers over the same rows, one after the other in the graph's order; stages that hold some of each.
+absl::StatusOr<proto::Model> Towers() {
+  GraphBuilder b("towers");
+  const auto tokens = b.Input("tokens", {-1, 11}, proto::I64, proto::Input::TOKENS);
+  const auto labels = b.Input("labels", {-1, 11}, proto::I64, proto::Input::LABELS);
+  const auto x = b.Named("rows").Gather(b.Parameter("embed", {kVocabulary, 16}, Normal(0.5)), tokens);
+  std::vector<std::string> ends;
+  for (const char* tower : {"left", "right"}) {
+    std::string y = x;
+    for (int i = 0; i < 3; ++i) y = b.Dropout(b.Gelu(b.Linear(absl::StrCat(tower, ".", i), y, 16, 16)), 0.1);
+    ends.push_back(y);
+  }
+  b.SoftmaxCrossEntropy(
+      b.MatMul(b.Add(ends[0], b.Add(ends[1], x)), b.Parameter("head", {16, kVocabulary}, Normal(0.2))), labels);
+  return b.Finish();
+}
+
+TEST(BitsOfOrders, StagesNeedNotFollowTheOrderOfTheGraph) {
+  const auto model = Towers();
+  ASSERT_TRUE(model.ok()) << model.status();
+  PartitionOptions options = OptionsFor("cpu", 1);
+  options.micro_batch = 2;
+  options.micro_batches = 5;
+  const auto one_plan = PlanFor(*model, options);
+  ASSERT_TRUE(one_plan.ok()) << one_plan.status();
+  const auto one = RunPlan(*one_plan, Steps(20));
+  ASSERT_TRUE(one.ok()) << one.status();
+  const std::vector<std::vector<Pin>> pins = {
+      {{"left.0", 0}, {"left.1", 1}, {"left.2", 2}, {"right.0", 0}, {"right.1", 0}, {"right.2", 1}},
+      {{"left.0", 0}, {"left.1", 2}, {"left.2", 2}, {"right.0", 1}, {"right.1", 1}, {"right.2", 1}}};
+  for (const std::string schedule : {"gpipe", "1f1b", "zb-h1"}) {
+    for (size_t i = 0; i < pins.size(); ++i) {
+      PartitionOptions three = OptionsFor("cpu", 3);
+      three.micro_batch = 2;
+      three.micro_batches = 5;
+      three.schedule = schedule;
+      three.pinned = pins[i];
+      const auto plan = PlanFor(*model, three);
+      ASSERT_TRUE(plan.ok()) << schedule << " " << i << ": " << plan.status();
+      const auto cut = RunPlan(*plan, Steps(20));
+      ASSERT_TRUE(cut.ok()) << schedule << " " << i << ": " << cut.status();
+      EXPECT_EQ(cut->losses, one->losses) << schedule << " " << i;
+      EXPECT_EQ(cut->norms, one->norms) << schedule << " " << i;
+      EXPECT_THAT(Differences(cut->weights, one->weights), IsEmpty()) << schedule << " " << i;
+      EXPECT_THAT(Differences(cut->gradients, one->gradients), IsEmpty()) << schedule << " " << i;
+    }
+  }
+}
+
 TEST_P(Bits, ThreadsAndCutsChangeNothing) {
   const auto one = Train(GetParam(), 1, "1f1b", 3, Steps(5));
   ASSERT_TRUE(one.ok()) << one.status();

@@ -190,6 +190,29 @@ def job_file(self):
     self.assertIn('step-00000001', self.done('inspect', 'run-of-job'))
 
 
+def pinned_nodes(self):
+    rows = self.done('partition', 'gpt.pb', '--pp=2', '--dump=after:cut').split('\n')
+    first, last = (row.split()[-1] for row in rows[1:3])
+    self.write('pins', f'# the first stage ends elsewhere\n{first} 1\n{last} 1\n')
+    for cut in ('balanced', 'exact', 'file'):
+        text = self.done('partition', 'gpt.pb', '--pp=2', '--cut-file=pins', '--cut=' + cut, '--dump=after:cut')
+        self.assertNotIn(f'  {first}\n', text)
+        self.assertIn(f'  {last}\n', text)
+    self.done('partition', 'gpt.pb', '--pp=2', '--cut=exact', '--cut-file=pins', '--out=pinned.pb')
+    self.assertIn('some nodes pinned', self.done('explain', 'pinned.pb'))
+    self.done('verify', 'pinned.pb', '--model=gpt.pb', '--parity')
+    self.write('wrong', f'{last} 0\n{first} 1\n')
+    for flags, code, part in ((['--cut-file=wrong'], 78, f"'{last}' to stage 0 and '{first}' to stage 1"),
+                              (['--cut-file=pins', '--cut=even'], 2, '--cut-file goes with'),
+                              (['--cut=file'], 2, '--cut=file needs --cut-file'),
+                              (['--cut-file=none'], 66, 'none')):
+        done = subprocess.run([BINARY, 'partition', 'gpt.pb', '--pp=2', '--out=not.pb', *flags], cwd=self.folder,
+                              capture_output=True, timeout=60, text=True)
+        self.assertEqual((done.returncode, done.stderr.count('\n') <= 2), (code, True), done.stderr)
+        self.assertIn(part, done.stderr)
+
+
+each('pinned_nodes', pinned_nodes)
 each('cluster_and_costs_from_files', cluster_file)
 each('job_from_a_file', job_file)
 

@@ -68,7 +68,7 @@ class CostGraphPlanner {
 
   absl::Status Run() {
     MR_RETURN_IF_ERROR(RefuseFlags({"pp", "cluster", "micro-batch", "schedule", "chunks", "recompute", "cut-after",
-                                    "optimizer", "logits-batch", "costs", "dump", "out"},
+                                    "cut-file", "optimizer", "logits-batch", "costs", "dump", "out"},
                                    "a cost graph"));
     if (plan_.cut != "balanced" && plan_.cut != "exact") {
       return UsageError(absl::StrCat("--cut=", plan_.cut, ": a cost graph is cut balanced or exact"));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "partitioner/check_devices.h"
+#include "partitioner/cut/pins.h"
 #include "partitioner/expand_cluster.h"
 #include "partitioner/graph/build_graph.h"
 #include "partitioner/local.h"
@@ -28,6 +29,7 @@ namespace millrace {
 namespace {
 
 constexpr int64_t kMostDevices = 4096;
+constexpr uint64_t kMostPinBytes = uint64_t{64} << 20;
 
 absl::Status CheckRange(absl::string_view flag, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return absl::OkStatus();
@@ -108,10 +110,20 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   MR_RETURN_IF_ERROR(CheckRange("chunks", flags.chunks, 0, 64));
   MR_RETURN_IF_ERROR(CheckWord("recompute-as", flags.recompute_as, {"inside", "placed"}));
   MR_RETURN_IF_ERROR(CheckRange("recompute-segments", flags.recompute_segments, 0, 1024));
-  MR_RETURN_IF_ERROR(CheckWord("cut", flags.cut, {"balanced", "even", "by-hand"}));
+  MR_RETURN_IF_ERROR(CheckWord("cut", flags.cut, {"balanced", "exact", "even", "by-hand", "file"}));
   MR_RETURN_IF_ERROR(CheckWord("optimizer", flags.optimizer, {"adamw", "sgd"}));
   if (flags.cut == "by-hand" && flags.cut_after.empty() && flags.pp != 1) {
     return UsageError("--cut=by-hand needs --cut-after=NODE,...: the last node of each stage but the last");
+  }
+  if (flags.cut == "file" && flags.cut_file.empty()) {
+    return UsageError("--cut=file needs --cut-file=FILE, with lines of NODE STAGE");
+  }
+  if (!flags.cut_file.empty() && (!flags.cut_after.empty() || flags.cut == "even" || flags.cut == "by-hand")) {
+    return UsageError("--cut-file goes with --cut=balanced, exact or file, and with no --cut-after");
+  }
+  if (!flags.cut_file.empty()) {
+    MR_ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.cut_file, kMostPinBytes));
+    MR_ASSIGN_OR_RETURN(options.pinned, ParsePins(text, flags.cut_file));
   }
   MR_ASSIGN_OR_RETURN(options.cluster, ClusterOf(flags));
   options.pp = static_cast<int>(flags.pp == 0 ? options.cluster.devices_size() : flags.pp);
@@ -128,7 +140,7 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   options.recompute_as = flags.recompute_as;
   options.recompute_segments = static_cast<int>(flags.recompute_segments);
   options.considered = TellChoices;
-  options.cut = flags.cut_after.empty() ? flags.cut : "by-hand";
+  options.cut = !flags.cut_after.empty() ? "by-hand" : flags.cut == "file" ? "balanced" : flags.cut;
   options.cut_after = flags.cut_after;
   options.optimizer = flags.optimizer;
   options.logits_batch = flags.logits_batch;
@@ -151,13 +163,18 @@ void PlanFlags::Declare(FlagSet* flags) {
                 absl::StrCat(absl::StrJoin(ScheduleKinds(), ", "), ", or auto: the shortest step"));
   flags->Int("chunks", &chunks, "stages of a rank, of --schedule=interleaved; 0: 2");
   flags->Double("memory-limit", &memory_limit,
-                "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit");
+                "of --schedule=zb-auto: micro-batches of all its layers that a rank may hold; 0: no limit; of "
+                "--cost-graph: GiB of a device");
   flags->String("recompute", &recompute, "none, all, or stages (0,2,...) that make their activations again");
   flags->String("recompute-as", &recompute_as,
                 "inside B, segment by segment, or placed: actions R of whole stages, where a rank would wait");
   flags->Int("recompute-segments", &recompute_segments, "of each stage, inside B; 0: as many as take the fewest bytes");
-  flags->String("cut", &cut, "balanced (by cost), even (by count) or by-hand");
+  flags->String(
+      "cut", &cut,
+      "balanced (by cost), exact (by cost, over all orders of the graph), even (by count), by-hand (--cut-after) or "
+      "file (--cut-file)");
   flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
+  flags->String("cut-file", &cut_file, "lines of NODE STAGE: these nodes stay there, the cut chooses for the others");
   flags->String("optimizer", &optimizer, "adamw or sgd");
   flags->Int("logits-batch", &logits_batch, "samples of the logits program");
   flags->String("costs", &costs, "costs measured by millrace profile; default: costs from FLOPs and bytes");
@@ -166,8 +183,8 @@ void PlanFlags::Declare(FlagSet* flags) {
 
 const std::vector<std::string>& PlanFlags::Names() {
   static const auto* const names = new std::vector<std::string>{
-      "devices",      "cluster",   "pp",        "micro-batch", "micro-batches", "schedule", "chunks", "cut",
-      "memory-limit", "recompute", "cut-after", "optimizer",   "logits-batch",  "costs",    "dump"};
+      "devices",      "cluster",   "pp",        "micro-batch", "micro-batches", "schedule",     "chunks", "cut",
+      "memory-limit", "recompute", "cut-after", "cut-file",    "optimizer",     "logits-batch", "costs",  "dump"};
   return *names;
 }
 

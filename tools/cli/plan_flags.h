@@ -30,6 +30,7 @@ struct PlanFlags {
   int64_t recompute_segments = 0;
   std::string cut = "balanced";
   std::vector<std::string> cut_after;
+  std::string cut_file;
   std::string optimizer = "adamw";
   int64_t logits_batch = 1;
   std::string costs;  // file

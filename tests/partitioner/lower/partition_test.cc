@@ -193,7 +193,7 @@ TEST(PartitionTest, RefusesWrongOptions) {
   refused(options, "must be gpipe, 1f1b");
   options = OptionsFor(2, 2);
   options.cut = "random";
-  refused(options, "balanced, even or by-hand");
+  refused(options, "balanced, exact, even or by-hand");
   options = OptionsFor(2, 2);
   options.optimizer = "lion";
   refused(options, "adamw or sgd");
@@ -225,6 +225,7 @@ TEST(PartitionTest, RefusesScheduleThatDeadlocks) {
 
 TEST(PartitionTest, SaysHowManyBytesTooMany) {
   PartitionOptions options = OptionsFor(2, 2);
+  options.cut = "even";  // the default looks for a cut that fits
   auto plan = Plan(TinyGpt2(), options);
   ASSERT_TRUE(plan.ok());
   const uint64_t arena = plan->ranks(1).arena_bytes();
