@@ -33,13 +33,13 @@ std::vector<double> TransferSeconds(const Configuration& c, const LinkUse& links
   return seconds;
 }
 
-double ParametersOfRank(const Work& work, const Configuration& c, int64_t rank) {
+double ParametersOfRank(const StagesWork& work, const Configuration& c, int64_t rank) {
   double parameters = 0;
   for (int64_t chunk = 0; chunk < c.chunks; ++chunk) parameters += work.stages[chunk * c.pipeline + rank].parameters;
   return parameters;
 }
 
-void AddAfterPipeline(const Configuration& c, const Work& work, const LinkUse& links, const WorkModel& model,
+void AddAfterPipeline(const Configuration& c, const StagesWork& work, const LinkUse& links, const WorkModel& model,
                       StepSeconds* seconds) {
   double largest = 0;
   for (int64_t r = 0; r < c.pipeline; ++r) largest = std::max(largest, ParametersOfRank(work, c, r));
@@ -72,7 +72,7 @@ double InFlight(const Configuration& c, int64_t r) {
 
 // What is there for a moment: a layer made again, logits, and of what is sharded one layer whole, while it is gathered
 // or reduced.
-double WorkingBytes(const Configuration& c, const Work& work, int64_t rank) {
+double WorkingBytes(const Configuration& c, const StagesWork& work, int64_t rank) {
   const double whole = (c.sharding >= 2 ? kGradientBytes : 0) + (c.sharding >= 3 ? kParameterBytes : 0);
   return work.remade_bytes + whole * work.layer_parameters + (rank == c.pipeline - 1 ? work.output_bytes : 0);
 }
@@ -82,7 +82,7 @@ struct Activations {
   double most = 0, least = 0;
 };
 
-Activations ActivationsOf(const Configuration& c, const Work& work, int64_t rank) {
+Activations ActivationsOf(const Configuration& c, const StagesWork& work, int64_t rank) {
   double largest = 0, smallest = std::numeric_limits<double>::infinity(), waiting = 0;
   for (int64_t chunk = 0; chunk < c.chunks; ++chunk) {
     const StageWork& stage = work.stages[chunk * c.pipeline + rank];
@@ -99,7 +99,7 @@ Activations ActivationsOf(const Configuration& c, const Work& work, int64_t rank
   return {in_flight * largest, std::max(static_cast<double>(warm_up) * smallest, steady)};
 }
 
-void EstimateMemory(const Configuration& c, const Work& work, Estimate* estimate) {
+void EstimateMemory(const Configuration& c, const StagesWork& work, Estimate* estimate) {
   for (int64_t r = 0; r < c.pipeline; ++r) {
     const Activations activations = ActivationsOf(c, work, r);
     const double states = StateBytes(ParametersOfRank(work, c, r), c.replicas, c.sharding), other = states + WorkingBytes(c, work, r);
@@ -117,7 +117,7 @@ struct PipelineWork {
   double forward = 0, backward_input = 0, backward_weight = 0;  // means over ranks
 };
 
-PipelineWork Summed(const Configuration& c, const Work& work) {
+PipelineWork Summed(const Configuration& c, const StagesWork& work) {
   PipelineWork sum;
   const double m = static_cast<double>(c.micro_batches), p = static_cast<double>(c.pipeline);
   std::vector<double> rank(c.pipeline, 0);
@@ -181,7 +181,7 @@ void SetPipeline(const Configuration& c, const PipelineWork& work, double length
 }  // namespace
 
 Estimate EstimateStep(const Configuration& c, WorkModel* model) {
-  const Work& work = model->WorkOf(c);
+  const StagesWork& work = model->WorkOf(c);
   const LinkUse& links = model->LinksFor(c);
   Estimate estimate;
   AddAfterPipeline(c, work, links, *model, &estimate.seconds);
@@ -196,7 +196,7 @@ Estimate EstimateStep(const Configuration& c, WorkModel* model) {
 }
 
 absl::StatusOr<SimulatedStep> SimulateStep(const Configuration& c, WorkModel* model) {
-  const Work& work = model->WorkOf(c);
+  const StagesWork& work = model->WorkOf(c);
   const LinkUse& links = model->LinksFor(c);
   ScheduleRequest request;
   request.kind = c.pipeline == 1 ? "1f1b" : std::string(NameOf(c.schedule));

@@ -101,12 +101,18 @@ class ReplicaSearch {
   }
 
   absl::Status MakeVariants() {
+    absl::Status first_error;
     for (int64_t b = 1; b <= q_.global_batch; ++b) {
       if (q_.global_batch % b != 0 || (q_.micro_batch != 0 && b != q_.micro_batch)) continue;
       if (q_.global_batch / b > kMostMicroBatches) continue;
       for (ActivationRecompute recompute : q_.recompute) {
         auto variant = std::make_unique<Variant>();
-        MR_ASSIGN_OR_RETURN(variant->chain, q_.chain(b, recompute));
+        absl::StatusOr<PaperChain> chain = q_.chain(b, recompute);
+        if (!chain.ok()) {  // a large micro-batch may be too large
+          if (first_error.ok()) first_error = chain.status();
+          continue;
+        }
+        variant->chain = *std::move(chain);
         variant->shape.tensor_parallel = q_.tensor_parallel;
         variant->shape.micro_batch = b;
         variant->shape.micro_batches = q_.global_batch / b;
@@ -118,6 +124,7 @@ class ReplicaSearch {
       }
     }
     if (variants_.empty()) {
+      if (!first_error.ok()) return first_error;
       return absl::InvalidArgumentError(absl::StrCat("no micro-batch of ", q_.micro_batch, " samples divides a batch of ",
                                                      q_.global_batch, " into at most ", kMostMicroBatches));
     }
@@ -304,6 +311,11 @@ class ReplicaSearch {
   absl::Status Nothing() const {
     const double least = least_memory_ < kInfinite ? least_memory_ : least_stage_;
     if (least == kInfinite) return absl::InvalidArgumentError("no pipeline agrees with what was fixed");
+    if (Fits(least)) {
+      return absl::InvalidArgumentError(
+          "with the speed of these devices and links a step of this model takes longer than a number can say; check "
+          "flops_per_second, bytes_per_second and latency_seconds");
+    }
     return absl::ResourceExhaustedError(absl::StrFormat(
         "nothing fits: what needs least memory needs %.2f GB on a device and %.2f GB are there: %.2f GB are missing. Use "
         "more devices or larger ones%s",

@@ -38,7 +38,7 @@ const PhaseSeconds& WorkModel::Output(const Configuration& c) {
   return at->second;
 }
 
-const Work& WorkModel::WorkOf(const Configuration& c) {
+const StagesWork& WorkModel::WorkOf(const Configuration& c) {
   const WorkKey key = {c.tensor_parallel, c.pipeline, c.chunks, c.micro_batch, c.recompute, c.sequence_parallel};
   if (last_work_.first != key) last_work_ = {key, MakeWork(c)};
   return last_work_.second;
@@ -51,14 +51,14 @@ const LinkUse& WorkModel::LinksFor(const Configuration& c) {
   return last.second;
 }
 
-Work WorkModel::MakeWork(const Configuration& c) {
+StagesWork WorkModel::MakeWork(const Configuration& c) {
   const double t = static_cast<double>(c.tensor_parallel), b = static_cast<double>(c.micro_batch);
   const double hidden = static_cast<double>(model_.hidden), words = static_cast<double>(model_.vocabulary);
   const double tokens = b * static_cast<double>(model_.sequence);
   const double layer_bytes = LayerActivationBytes(model_, b, t, c.sequence_parallel, c.recompute);
   const std::vector<int64_t> layers = Divide(model_.layers, c.stages());
   const PhaseSeconds layer = Layer(c);
-  Work work;
+  StagesWork work;
   work.stages.resize(layers.size());
   for (size_t s = 0; s < layers.size(); ++s) {
     StageWork& stage = work.stages[s];

@@ -255,7 +255,12 @@ TEST(ReplicaSearch, NonsenseIsNamed) {
   q.micro_batch = 5;
   EXPECT_THAT(message(), HasSubstr("no micro-batch of 5 samples divides a batch of 64"));
   q = ConvolutionsOnHosts();
-  q.machine.device.peak_flops = 1;
+  q.chain = [](int64_t, ActivationRecompute) {
+    PaperChain chain = ConvolutionsThenMatrices(1);
+    for (ChainPiece& piece : chain.pieces) piece.seconds.forward = std::numeric_limits<double>::infinity();
+    return chain;
+  };
+  EXPECT_THAT(message(), HasSubstr("check flops_per_second"));
   q.chain = [](int64_t, ActivationRecompute) -> absl::StatusOr<PaperChain> { return absl::InvalidArgumentError("no"); };
   EXPECT_EQ(message(), "no");
 }
