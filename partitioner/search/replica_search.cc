@@ -1,6 +1,7 @@
 #include "partitioner/search/replica_search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,6 +41,12 @@ struct Partial {
   double pipeline = 0;  // the largest bound of its stages
   double following = 0;
 };
+
+absl::Status TooSlow() {
+  return absl::InvalidArgumentError(
+      "with the speed of these devices and links a step of this model takes longer than a number can say; check "
+      "flops_per_second, bytes_per_second and latency_seconds");
+}
 
 class ReplicaSearch {
  public:
@@ -120,6 +127,7 @@ class ReplicaSearch {
         variant->shape.sharding = q_.sharding.value_or(1);
         variant->bounds.emplace(variant->chain, q_.machine, q_.tensor_parallel, variant->shape.micro_batches,
                                 variant->shape.sharding);
+        if (!std::isfinite(variant->bounds->Work(0, variant->bounds->pieces()))) return TooSlow();
         variants_.push_back(std::move(variant));
       }
     }
@@ -311,11 +319,7 @@ class ReplicaSearch {
   absl::Status Nothing() const {
     const double least = least_memory_ < kInfinite ? least_memory_ : least_stage_;
     if (least == kInfinite) return absl::InvalidArgumentError("no pipeline agrees with what was fixed");
-    if (Fits(least)) {
-      return absl::InvalidArgumentError(
-          "with the speed of these devices and links a step of this model takes longer than a number can say; check "
-          "flops_per_second, bytes_per_second and latency_seconds");
-    }
+    if (Fits(least)) return TooSlow();
     return absl::ResourceExhaustedError(absl::StrFormat(
         "nothing fits: what needs least memory needs %.2f GB on a device and %.2f GB are there: %.2f GB are missing. Use "
         "more devices or larger ones%s",

@@ -96,7 +96,7 @@ TEST(GraphChain, AnUnbalancedGraphGetsUnequalReplicas) {
   ASSERT_EQ(answer.status(), absl::OkStatus());
   const ReplicaCandidate& best = answer->ranked[0];
   EXPECT_EQ(best.pipeline.ReplicasText(), "3-1");
-  EXPECT_EQ(best.step.stages[1].first, "wide");
+  EXPECT_THAT(best.step.stages[1].first, HasSubstr("reshape"));
 }
 
 }  // namespace

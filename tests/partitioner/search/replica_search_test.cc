@@ -156,13 +156,13 @@ TEST(Replicated, EqualReplicasAreOneFOneB) {
 PaperChain ConvolutionsThenMatrices(int64_t micro_batch) {
   const double b = static_cast<double>(micro_batch);
   PaperChain chain;
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 5; ++i) {
     ChainPiece piece;
     piece.name = absl::StrCat("convolution ", i);
-    piece.seconds = {b * 0.5e-3, b * 0.5e-3, b * 0.5e-3, 0};
+    piece.seconds = {b * 0.9e-3, b * 0.9e-3, b * 0.9e-3, 0};
     piece.parameters = 1e6;
     piece.stash_bytes = b * 2e6;
-    piece.send_bytes = piece.entry_bytes = b * (i == 11 ? 5e4 : 1e6);
+    piece.send_bytes = piece.entry_bytes = b * (i == 4 ? 5e4 : 1e6);
     chain.pieces.push_back(piece);
   }
   ChainPiece matrices;
@@ -188,7 +188,7 @@ TEST(ReplicaSearch, ThreeToOneWins) {
   const ReplicaCandidate& best = answer.ranked[0];
   EXPECT_TRUE(answer.proven);
   EXPECT_EQ(best.pipeline.ReplicasText(), "3-1");
-  EXPECT_GE(best.pipeline.stages[1].first_piece, 11);
+  EXPECT_EQ(best.pipeline.stages[1].first_piece, 5);
   double equal = std::numeric_limits<double>::infinity();
   for (const ReplicaCandidate& candidate : answer.ranked) {
     const std::string replicas = candidate.pipeline.ReplicasText();
@@ -197,7 +197,7 @@ TEST(ReplicaSearch, ThreeToOneWins) {
       EXPECT_THAT(candidate.lost, HasSubstr("slower"));
     }
   }
-  EXPECT_LT(best.step.seconds.step, 0.9 * equal);
+  EXPECT_LT(best.step.seconds.step, 0.92 * equal);
   // All four alike would reduce the matrices too.
   ReplicaQuestion four = ConvolutionsOnHosts();
   four.replicas = {4};
@@ -209,7 +209,8 @@ TEST(ReplicaSearch, WhatIsFixedStays) {
   ReplicaQuestion q = ConvolutionsOnHosts();
   q.replicas = {1, 2, 1};
   q.micro_batch = 4;
-  for (const ReplicaCandidate& candidate : SearchReplicas(q)->ranked) {
+  const ReplicaAnswer three = *SearchReplicas(q);
+  for (const ReplicaCandidate& candidate : three.ranked) {
     EXPECT_EQ(candidate.pipeline.ReplicasText(), "1-2-1");
     EXPECT_EQ(candidate.pipeline.micro_batch, 4);
   }
@@ -218,7 +219,9 @@ TEST(ReplicaSearch, WhatIsFixedStays) {
   EXPECT_EQ(SearchReplicas(q)->ranked[0].pipeline.ReplicasText(), "2-2");
   q.replicas.clear();
   q.pipeline = 3;
-  for (const ReplicaCandidate& candidate : SearchReplicas(q)->ranked) EXPECT_EQ(candidate.pipeline.stages.size(), 3u);
+  const ReplicaAnswer any = *SearchReplicas(q);
+  EXPECT_GT(any.ranked.size(), 1u);
+  for (const ReplicaCandidate& candidate : any.ranked) EXPECT_EQ(candidate.pipeline.stages.size(), 3u);
 }
 
 TEST(ReplicaSearch, SameQuestionSameAnswer) {
@@ -250,7 +253,7 @@ TEST(ReplicaSearch, NonsenseIsNamed) {
   q = ConvolutionsOnHosts();
   q.machine.devices = 64;
   q.pipeline = 60;
-  EXPECT_THAT(message(), HasSubstr("60 stages for 13 pieces"));
+  EXPECT_THAT(message(), HasSubstr("60 stages for 6 pieces"));
   q = ConvolutionsOnHosts();
   q.micro_batch = 5;
   EXPECT_THAT(message(), HasSubstr("no micro-batch of 5 samples divides a batch of 64"));
