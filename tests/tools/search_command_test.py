@@ -121,7 +121,7 @@ class SearchCommand(unittest.TestCase):
         answer = found['paper']['answer']
         self.assertEqual(answer['tensor_parallel'], 1)
         self.assertEqual(answer['micro_batch'] * answer['micro_batches'], 64)
-        self.assertIn("no backend 'elsewhere'", found['plan']['none'])
+        self.assertIn("no device kind 'elsewhere'", found['plan']['none'])
         self.assertEqual(found, self.found(graph, *flags))
         self.assert_refused(USAGE, 'nobody says how to divide', graph, *flags, '--tensor-parallel=2')
         self.assert_refused(USAGE, 'has the schedule 1f1b', graph, *flags, '--schedule=zb-h1')
