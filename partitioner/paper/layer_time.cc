@@ -23,8 +23,8 @@ Product OfWeight(const Product& p) { return {p.inner, p.columns, p.rows}; }
 
 // Element-wise kernels of F, in bytes. Whole on every rank: two layer norms (read, write: 4 each) and two times bias,
 // dropout and residual (6 and a mask: 7 each), 22 b s h. Divided: bias of QKV (12) and bias with GeLU (16), 28 b s h /
-// t; scaled masked softmax with dropout, 9 b a s^2 / t. B moves twice as much. A Llama has no biases and no dropout: 20 b
-// s h whole; rotation of queries and keys (4 each) and SwiGLU (6 b s f) divided; a softmax of 4 b a s^2 / t.
+// t; scaled masked softmax with dropout, 9 b a s^2 / t. B moves twice as much. A Llama has no biases and no dropout: 20
+// b s h whole; rotation of queries and keys (4 each) and SwiGLU (6 b s f) divided; a softmax of 4 b a s^2 / t.
 struct Traffic {
   double layer, softmax;
   static constexpr int kForwardKernels = 8, kBackwardKernels = 10, kSoftmaxKernels = 2;

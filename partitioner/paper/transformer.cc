@@ -46,12 +46,9 @@ absl::string_view NameOf(TransformerFamily family) { return family == Transforme
 
 absl::Status CheckTransformer(const Transformer& model) {
   constexpr int64_t kMost = 1 << 24;
-  const std::initializer_list<std::pair<absl::string_view, int64_t>> figures = {{"layers", model.layers},
-                                                                                {"hidden", model.hidden},
-                                                                                {"heads", model.heads},
-                                                                                {"sequence", model.sequence},
-                                                                                {"vocabulary", model.vocabulary},
-                                                                                {"mlp", IsLlama(model) ? model.mlp : 1}};
+  const std::initializer_list<std::pair<absl::string_view, int64_t>> figures = {
+      {"layers", model.layers},     {"hidden", model.hidden},         {"heads", model.heads},
+      {"sequence", model.sequence}, {"vocabulary", model.vocabulary}, {"mlp", IsLlama(model) ? model.mlp : 1}};
   for (const auto& [name, value] : figures) {
     if (value >= 1 && value <= kMost) continue;
     return absl::InvalidArgumentError(

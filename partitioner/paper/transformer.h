@@ -42,7 +42,7 @@ enum class ActivationRecompute { kNone, kSelective, kFull };
 
 absl::string_view NameOf(ActivationRecompute recompute);  // "none", "selective", "full"
 
-absl::string_view NameOf(TransformerFamily family);           // "GPT", "Llama"
+absl::string_view NameOf(TransformerFamily family);  // "GPT", "Llama"
 
 // Every number from 1 to 2^24 and heads that divide the hidden size, of keys those of queries; INVALID_ARGUMENT names
 // the one at fault.
@@ -69,8 +69,8 @@ double HardwareFlops(const Transformer& model, double batch, ActivationRecompute
 //   none s b h (10 + 24 / t + 5 a s / (h t)), with sequence parallelism (34 / t + 5 a s / (h t)); selective without the
 //   last term; full 2 s b h (the layer's input, whole on every rank).
 // Llama, by the same rules: 8 s b h for the inputs of two norms and of the matrices after them (divided by t with
-// sequence parallelism only), and divided by t: queries and the projection's input 4 s b h, keys and values 4 s b k, the
-// MLP's gate, its other half and their product 6 s b f, and the softmax 2 a s^2 b, which selective leaves out.
+// sequence parallelism only), and divided by t: queries and the projection's input 4 s b h, keys and values 4 s b k,
+// the MLP's gate, its other half and their product 6 s b f, and the softmax 2 a s^2 b, which selective leaves out.
 double LayerActivationBytes(const Transformer& model, double micro_batch, double tensor_parallel,
                             bool sequence_parallel, ActivationRecompute recompute);
 

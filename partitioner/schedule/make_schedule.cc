@@ -197,8 +197,7 @@ std::vector<ScheduleRequest> Averaged(const ScheduleRequest& request) {
 
 // Shows what the kind makes of the average costs. For "zb-auto" more memory is never slower here either: also under the
 // smaller limits that ZbAuto tries, largest first.
-absl::Status ForAverages(const ScheduleRequest& request, const Kind& kind,
-                         absl::FunctionRef<void(Schedule)> consider) {
+absl::Status ForAverages(const ScheduleRequest& request, const Kind& kind, absl::FunctionRef<void(Schedule)> consider) {
   const std::vector<ScheduleRequest> averages = Averaged(request);
   if (request.kind != "zb-auto") {
     for (const ScheduleRequest& average : averages) {

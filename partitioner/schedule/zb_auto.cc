@@ -73,7 +73,8 @@ class Tries {
     TriesUnderLimit under;
     for (int i = 0; i < 2 * kCombinations; ++i) {
       const std::optional<ZbTry> known = Known(i, under);
-      under.tries[i] = known.has_value() ? *known : greedy_.Run(limit, ChoicesOf(under, i), i % 2 == 0 ? kNever : best_span_);
+      under.tries[i] =
+          known.has_value() ? *known : greedy_.Run(limit, ChoicesOf(under, i), i % 2 == 0 ? kNever : best_span_);
       best_span_ = std::min(best_span_, under.tries[i].span);
     }
     done_.emplace(limit, under);
@@ -103,8 +104,8 @@ class Tries {
 
  private:
   // How a try ends that has been made already: under the limit before, where that limit changed nothing; or, a second
-  // one that differs in a bubble that nobody asks for, as the first. (A first one is never given up: it tells the second
-  // its bubble.)
+  // one that differs in a bubble that nobody asks for, as the first. (A first one is never given up: it tells the
+  // second its bubble.)
   std::optional<ZbTry> Known(int index, const TriesUnderLimit& under) const {
     const ZbChoices choices = ChoicesOf(under, index);
     if (index % 2 == 1) {

@@ -26,8 +26,8 @@ namespace millrace {
 // the other; 0: any number. Takes O(ranks * micro_batches) time. REQUIRES: counts positive, costs of `ranks` stages.
 Schedule ZbAuto(int ranks, int micro_batches, const ScheduleCosts& costs, double memory_limit);
 
-// The same for each of `memory_limits` (what the result is asked for), in less time than one after the other: the limits
-// share tries.
+// The same for each of `memory_limits` (what the result is asked for), in less time than one after the other: the
+// limits share tries.
 std::function<Schedule(double memory_limit)> ZbAutoUnder(int ranks, int micro_batches, const ScheduleCosts& costs,
                                                          const std::vector<double>& memory_limits);
 

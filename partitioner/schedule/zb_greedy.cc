@@ -8,6 +8,8 @@ namespace {
 
 // Sums of the same times in another order differ by less.
 constexpr double kRounding = 1e-9;
+// Of a try that may be given up.
+constexpr int kRoundsBetweenLooks = 8;
 
 }  // namespace
 
@@ -49,7 +51,7 @@ ZbTry ZbGreedy::Run(int64_t limit, const ZbChoices& choices, double worth) {
   for (int b = 1; b < m_; ++b) {
     Forwards();
     for (int r = p_ - 1; r >= 0; --r) Backward(r);
-    if (!IsLongerThan(worth)) continue;
+    if (b % kRoundsBetweenLooks != 0 || !IsLongerThan(worth)) continue;
     attempt.span = std::numeric_limits<double>::infinity();
     attempt.limited = limited_;
     return attempt;
@@ -205,9 +207,10 @@ void ZbGreedy::Fill(Rank* rank, double arrival) {
 
 // Without another bubble: what is left of a rank's own work.
 bool ZbGreedy::IsLongerThan(double worth) const {
+  if (worth == std::numeric_limits<double>::infinity()) return false;
   for (const Rank& rank : ranks_) {
-    const double left = (m_ - rank.f) * rank.forward + (m_ - rank.b) * rank.backward_input +
-                        (m_ - rank.w) * rank.backward_weight;
+    const double left =
+        (m_ - rank.f) * rank.forward + (m_ - rank.b) * rank.backward_input + (m_ - rank.w) * rank.backward_weight;
     if (rank.now - rank.first_start + left > worth * (1 + kRounding)) return true;
   }
   return false;

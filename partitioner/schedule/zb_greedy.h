@@ -71,7 +71,7 @@ class ZbGreedy {
   std::vector<double> ends_;  // of F and B, by rank and micro-batch
   // By rank and position. Micro-batches of a phase come in order on a rank, so the phase says it all.
   std::vector<char> phases_;
-  std::vector<char> runs_;    // by rank: does it take part in this round of F's?
+  std::vector<char> runs_;  // by rank: does it take part in this round of F's?
   ZbChoices choices_;
   int64_t limit_ = 0;
   bool limited_ = false;

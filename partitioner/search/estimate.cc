@@ -102,7 +102,8 @@ Activations ActivationsOf(const Configuration& c, const StagesWork& work, int64_
 void EstimateMemory(const Configuration& c, const StagesWork& work, Estimate* estimate) {
   for (int64_t r = 0; r < c.pipeline; ++r) {
     const Activations activations = ActivationsOf(c, work, r);
-    const double states = StateBytes(ParametersOfRank(work, c, r), c.replicas, c.sharding), other = states + WorkingBytes(c, work, r);
+    const double states = StateBytes(ParametersOfRank(work, c, r), c.replicas, c.sharding),
+                 other = states + WorkingBytes(c, work, r);
     estimate->least_memory_bytes = std::max(estimate->least_memory_bytes, other + activations.least);
     if (other + activations.most <= estimate->memory_bytes) continue;
     estimate->memory_bytes = other + activations.most;

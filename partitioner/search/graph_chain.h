@@ -1,5 +1,5 @@
-// Any model graph as a chain on paper, by the costs of its own nodes: for graphs that are no transformer. They cannot be
-// divided over tensor-parallel ranks on paper, because nobody says how.
+// Any model graph as a chain on paper, by the costs of its own nodes: for graphs that are no transformer. They cannot
+// be divided over tensor-parallel ranks on paper, because nobody says how.
 #ifndef PARTITIONER_SEARCH_GRAPH_CHAIN_H_
 #define PARTITIONER_SEARCH_GRAPH_CHAIN_H_
 

@@ -168,7 +168,8 @@ absl::StatusOr<Transformer> RecogniseTransformer(const Graph& graph) {
   if (absl::Status status = CheckTransformer(model); !status.ok()) return Not(status.message());
   const double own = ParametersOf(graph), expected = Parameters(model);
   if (std::abs(own / expected - 1) > 0.01) {
-    return Not(absl::StrCat("it has ", own, " parameters where a ", NameOf(model.family), " of this size has ", expected));
+    return Not(
+        absl::StrCat("it has ", own, " parameters where a ", NameOf(model.family), " of this size has ", expected));
   }
   return model;
 }

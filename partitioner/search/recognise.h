@@ -11,9 +11,9 @@ namespace millrace {
 
 // REQUIRES: BuildGraph's graph, before any rewriting. Equal blocks of one self-attention each, told by the operators
 // and shapes between one Attention and the next; the matrices of Megatron's layer (QKV in one or three, projection, two
-// of an MLP of 4 h) or of Llama's (Q, K, V, projection, and an MLP of gate, up and down); a SoftmaxCrossEntropyLoss over
-// the vocabulary, its matrix tied to the token table or not; and as many parameters as Parameters() says, to one part in
-// a hundred. INVALID_ARGUMENT says what is different.
+// of an MLP of 4 h) or of Llama's (Q, K, V, projection, and an MLP of gate, up and down); a SoftmaxCrossEntropyLoss
+// over the vocabulary, its matrix tied to the token table or not; and as many parameters as Parameters() says, to one
+// part in a hundred. INVALID_ARGUMENT says what is different.
 absl::StatusOr<Transformer> RecogniseTransformer(const Graph& graph);
 
 }  // namespace millrace

@@ -35,7 +35,7 @@ struct Variant {
 // A pipeline whose stages stand from piece `stage.begin` to the end of the chain.
 struct Partial {
   StageChoice stage;
-  int after = -1;       // index of the partial pipeline that it was made from
+  int after = -1;  // index of the partial pipeline that it was made from
   int variant = 0;
   int stages = 0;
   double pipeline = 0;  // the largest bound of its stages
@@ -133,14 +133,15 @@ class ReplicaSearch {
     }
     if (variants_.empty()) {
       if (!first_error.ok()) return first_error;
-      return absl::InvalidArgumentError(absl::StrCat("no micro-batch of ", q_.micro_batch, " samples divides a batch of ",
-                                                     q_.global_batch, " into at most ", kMostMicroBatches));
+      return absl::InvalidArgumentError(absl::StrCat("no micro-batch of ", q_.micro_batch,
+                                                     " samples divides a batch of ", q_.global_batch, " into at most ",
+                                                     kMostMicroBatches));
     }
     const int64_t stages = std::max<int64_t>(q_.pipeline, static_cast<int64_t>(q_.replicas.size()));
     const int pieces = variants_[0]->bounds->pieces();
     if (stages > pieces) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(stages, " stages for ", pieces, " pieces that can stand alone; use at most ", pieces, " stages"));
+      return absl::InvalidArgumentError(absl::StrCat(stages, " stages for ", pieces,
+                                                     " pieces that can stand alone; use at most ", pieces, " stages"));
     }
     return absl::OkStatus();
   }
@@ -219,7 +220,8 @@ class ReplicaSearch {
       const int64_t left = groups_ - partial.stage.devices_after - partial.stage.replicas;
       if (left < 1) return kInfinite;
       const double work = variant.bounds->Work(0, partial.stage.begin);
-      pipeline = std::max(pipeline, static_cast<double>(variant.shape.micro_batches) * work / static_cast<double>(left));
+      pipeline =
+          std::max(pipeline, static_cast<double>(variant.shape.micro_batches) * work / static_cast<double>(left));
     }
     return pipeline + partial.following;
   }
@@ -238,9 +240,7 @@ class ReplicaSearch {
     if (q_.replicas.size() > 1) return static_cast<int>(q_.replicas.size());
     return static_cast<int>(q_.pipeline != 0 ? q_.pipeline : q_.most_stages);
   }
-  bool IsExactly(int stages) const {
-    return (q_.pipeline == 0 && q_.replicas.size() < 2) || stages == MostStages();
-  }
+  bool IsExactly(int stages) const { return (q_.pipeline == 0 && q_.replicas.size() < 2) || stages == MostStages(); }
 
   absl::Status Unequal() {
     if (groups_ > kMostGroups && q_.replicas.size() < 2) {
@@ -275,8 +275,7 @@ class ReplicaSearch {
     next.stage.devices_after = index < 0 ? 0 : own.stage.devices_after + own.stage.replicas;
     if (index >= 0) next.stage.sends_after += variant.bounds->Send(next.stage.end);
     const bool last = next.stages == MostStages();
-    const auto [least, most] =
-        ReplicasOf(own.stages, groups_ - next.stage.devices_after, variant.shape.micro_batches);
+    const auto [least, most] = ReplicasOf(own.stages, groups_ - next.stage.devices_after, variant.shape.micro_batches);
     for (next.stage.replicas = least; next.stage.replicas <= most; ++next.stage.replicas) {
       const int64_t d = next.stage.replicas;
       const double own_batches = static_cast<double>((variant.shape.micro_batches + d - 1) / d);
@@ -321,7 +320,8 @@ class ReplicaSearch {
     if (least == kInfinite) return absl::InvalidArgumentError("no pipeline agrees with what was fixed");
     if (Fits(least)) return TooSlow();
     return absl::ResourceExhaustedError(absl::StrFormat(
-        "nothing fits: what needs least memory needs %.2f GB on a device and %.2f GB are there: %.2f GB are missing. Use "
+        "nothing fits: what needs least memory needs %.2f GB on a device and %.2f GB are there: %.2f GB are missing. "
+        "Use "
         "more devices or larger ones%s",
         least / 1e9, q_.machine.device.memory_bytes / 1e9, (least - q_.machine.device.memory_bytes) / 1e9,
         q_.recompute.size() < 2 ? ", or recomputation" : ""));

@@ -1,8 +1,8 @@
 // The search with replicas of each stage's own number: which cut of a chain, replicas, micro-batch and recomputation.
 //
 // The space: cuts of the chain between any two pieces; up to `most_stages` stages with any numbers of replicas, and any
-// number of stages with equal ones; micro-batches that divide the batch; 1F1B, dealt round-robin (replicated.h); devices
-// may stay idle, placed stage by stage.
+// number of stages with equal ones; micro-batches that divide the batch; 1F1B, dealt round-robin (replicated.h);
+// devices may stay idle, placed stage by stage.
 //
 // The walk: first equal replicas, each number of stages with its most even cut. Then best first, from the last stage to
 // the first, by a lower bound of the step: of each stage that stands
@@ -38,7 +38,7 @@ struct ReplicaQuestion {
   // What is fixed; 0 or nothing: free. One number of replicas is for all stages, several are for one stage each.
   int64_t micro_batch = 0, pipeline = 0;
   std::vector<int64_t> replicas;
-  std::optional<int> sharding;  // 0 or 1; free: 1, which is never slower and never larger
+  std::optional<int> sharding;                             // 0 or 1; free: 1, which is never slower and never larger
   double worth = std::numeric_limits<double>::infinity();  // only what takes less than so many seconds is of interest
   int64_t most_stages = 4;
   // Budgets: partial pipelines, and actions played.

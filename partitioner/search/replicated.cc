@@ -91,8 +91,8 @@ class Play {
 
   void SetWork(size_t s, Stage* stage) {
     const int begin = pipeline_.stages[s].first_piece;
-    const int end = s + 1 < pipeline_.stages.size() ? pipeline_.stages[s + 1].first_piece
-                                                    : static_cast<int>(chain_.pieces.size());
+    const int end =
+        s + 1 < pipeline_.stages.size() ? pipeline_.stages[s + 1].first_piece : static_cast<int>(chain_.pieces.size());
     for (int piece = begin; piece < end; ++piece) {
       const PhaseSeconds& seconds = chain_.pieces[piece].seconds;
       stage->seconds.forward += seconds.forward;
@@ -194,8 +194,8 @@ ReplicatedStageFigures FiguresOf(const PaperChain& chain, const PaperMachine& ma
   stage.parameters = ParametersOf(chain, begin, end);
   stage.memory_bytes = MemoryOf(chain, begin, end, replicas, pipeline.sharding, WarmUpOf(pipeline, s));
   if (length > 0) {
-    stage.busy = static_cast<double>(pipeline.micro_batches) * Total(stage.seconds) /
-                 (static_cast<double>(replicas) * length);
+    stage.busy =
+        static_cast<double>(pipeline.micro_batches) * Total(stage.seconds) / (static_cast<double>(replicas) * length);
   }
   stage.reduction = ReductionOf(chain, machine, pipeline, s);
   stage.inside_host = GroupOf(pipeline, s, machine).in_host >= replicas;
@@ -222,9 +222,8 @@ int64_t ReplicatedPipeline::devices() const {
 }
 
 std::string ReplicatedPipeline::ReplicasText() const {
-  return absl::StrJoin(stages, "-", [](std::string* text, const ReplicatedStage& stage) {
-    absl::StrAppend(text, stage.replicas);
-  });
+  return absl::StrJoin(stages, "-",
+                       [](std::string* text, const ReplicatedStage& stage) { absl::StrAppend(text, stage.replicas); });
 }
 
 std::string ReplicatedPipeline::ToString() const {
@@ -252,8 +251,7 @@ double MemoryOf(const PaperChain& chain, int begin, int end, int64_t replicas, i
 
 double ReductionOf(const PaperChain& chain, const PaperMachine& machine, const ReplicatedPipeline& pipeline,
                    size_t stage) {
-  const double parameters =
-      ParametersOf(chain, pipeline.stages[stage].first_piece, EndOf(chain, pipeline, stage));
+  const double parameters = ParametersOf(chain, pipeline.stages[stage].first_piece, EndOf(chain, pipeline, stage));
   return ReductionSeconds(machine, parameters, GroupOf(pipeline, stage, machine), pipeline.sharding, 1);
 }
 

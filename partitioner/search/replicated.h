@@ -1,7 +1,8 @@
 // A pipeline whose stages have replicas of their own number (PipeDream's 15-1; Narayanan et al. 2019), on paper.
 //
-// Micro-batches are dealt round-robin: j goes to replica j mod d of a stage of d replicas. Every replica runs its own in
-// order, 1F1B (PipeDream's 1F1B-RR): a warm-up of as many F as devices from its stage on fall to each of its replicas,
+// Micro-batches are dealt round-robin: j goes to replica j mod d of a stage of d replicas. Every replica runs its own
+// in order, 1F1B (PipeDream's 1F1B-RR): a warm-up of as many F as devices from its stage on fall to each of its
+// replicas,
 //   ceil((d_s + d_(s+1) + ...) / d_s),
 // then B (and W) and F in turn. With equal replicas that is 1F1B on each of them.
 //

@@ -27,7 +27,8 @@ StageBounds::StageBounds(const PaperChain& chain, const PaperMachine& machine, i
     parameters_.push_back(parameters_.back() + piece.parameters);
     stash_.push_back(stash_.back() + piece.stash_bytes);
     moment_.push_back(moment_.back() + piece.moment_bytes);
-    send_.push_back(std::min(SendSeconds(machine, piece.send_bytes, true), SendSeconds(machine, piece.send_bytes, false)));
+    send_.push_back(
+        std::min(SendSeconds(machine, piece.send_bytes, true), SendSeconds(machine, piece.send_bytes, false)));
   }
 }
 

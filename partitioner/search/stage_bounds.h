@@ -1,4 +1,5 @@
-// Lower bounds for the search with replicas: of a chain for one micro-batch size, in constant time for any run of pieces.
+// Lower bounds for the search with replicas: of a chain for one micro-batch size, in constant time for any run of
+// pieces.
 #ifndef PARTITIONER_SEARCH_STAGE_BOUNDS_H_
 #define PARTITIONER_SEARCH_STAGE_BOUNDS_H_
 

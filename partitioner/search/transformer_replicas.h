@@ -11,10 +11,10 @@
 
 namespace millrace {
 
-// What is faster than `worth` seconds a step, within what `question` fixes; `replicas`, where not empty, fixes one number
-// for each stage. An empty answer where the question asks for what stages with replicas of their own do not have here:
-// schedules other than 1F1B, sharding beyond level 1. Degrees that leave more than 64 groups of devices are left out,
-// unless `replicas` is given. Errors are SearchReplicas'.
+// What is faster than `worth` seconds a step, within what `question` fixes; `replicas`, where not empty, fixes one
+// number for each stage. An empty answer where the question asks for what stages with replicas of their own do not have
+// here: schedules other than 1F1B, sharding beyond level 1. Degrees that leave more than 64 groups of devices are left
+// out, unless `replicas` is given. Errors are SearchReplicas'.
 absl::StatusOr<ReplicaAnswer> SearchReplicasOf(const SearchQuestion& question, const std::vector<int64_t>& replicas,
                                                double worth);
 

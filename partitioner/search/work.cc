@@ -5,9 +5,7 @@ namespace {
 
 // Of the 34 bytes per element that a GPT's layer holds, the two that hold masks are not read by W (Zero Bubble, table
 // 1). A Llama's has none.
-double ReadByWeights(const Transformer& model) {
-  return model.family == TransformerFamily::kGpt ? 32.0 / 34.0 : 1;
-}
+double ReadByWeights(const Transformer& model) { return model.family == TransformerFamily::kGpt ? 32.0 / 34.0 : 1; }
 
 std::vector<int64_t> Divide(int64_t layers, int64_t stages) {
   std::vector<int64_t> share(stages, layers / stages);

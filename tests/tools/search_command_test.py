@@ -187,7 +187,8 @@ class SearchCommand(unittest.TestCase):
                             ('has no name', 'schema_version: 1 devices { kind: "a" }'),
                             ('latency_seconds is -1', NOWHERE % '' + ' between_hosts { latency_seconds: -1 }'),
                             ('bytes_per_second is inf', NOWHERE % '' + ' inside_host { bytes_per_second: inf }'),
-                            ('latency_seconds is nan', NOWHERE % '' + ' links { from: "*" to: "*" latency_seconds: nan }'),
+                            ('latency_seconds is nan', NOWHERE % '' + ' links { from: "*" to: "*" '
+                             'latency_seconds: nan }'),
                             ('peak_flops_per_second is nan', 'schema_version: 1 devices { name: "x" kind: "elsewhere" '
                              'peak_flops_per_second: nan }'),
                             ('above its peak', 'schema_version: 1 devices { name: "x" kind: "elsewhere" '
@@ -197,8 +198,8 @@ class SearchCommand(unittest.TestCase):
                              'devices { name: "x" kind: "elsewhere" }'),
                             ('another device has the name', 'schema_version: 1 devices { name: "x" kind: "e" } '
                              'devices { name: "x" kind: "e" }'),
-                            ('check flops_per_second', 'schema_version: 1 devices { name: "x" kind: "elsewhere" count: 2 '
-                             'peak_flops_per_second: 1e-300 }'),
+                            ('check flops_per_second', 'schema_version: 1 devices { name: "x" kind: "elsewhere" '
+                             'count: 2 peak_flops_per_second: 1e-300 }'),
                             ("kinds 'a' and 'b'", 'schema_version: 1 devices { name: "x" kind: "a" } '
                              'devices { name: "y" kind: "b" }')):
             done = self.search(self.small, f'--cluster={self.file(text)}', '--global-batch=4')
@@ -206,8 +207,8 @@ class SearchCommand(unittest.TestCase):
             self.assertIn(words, done.stderr)
             self.assertEqual(len(done.stderr.strip().split('\n')), 1, done.stderr)
         nowhere = f'--cluster={self.file(NOWHERE % "")}'
-        self.assert_refused(CONFIG, 'no configuration of 64 devices, 4 layers', self.small, nowhere, '--global-batch=64',
-                            '--pp=60')
+        self.assert_refused(CONFIG, 'no configuration of 64 devices, 4 layers', self.small, nowhere,
+                            '--global-batch=64', '--pp=60')
         self.assert_refused(CONFIG, 'the global batch is', self.small, nowhere, '--global-batch=1000000000000')
 
     def test_examples_are_read(self):

@@ -21,8 +21,7 @@ double Total(const PhaseSeconds& s) { return s.forward + s.backward_input + s.ba
 
 // What fills each stage.
 std::string StagesText(const ReplicatedPipeline& pipeline, const ReplicatedStep& step) {
-  std::string text =
-      "  stage  replicas  a micro-batch  of each   busy  parameters     memory  reduction  pieces\n";
+  std::string text = "  stage  replicas  a micro-batch  of each   busy  parameters     memory  reduction  pieces\n";
   for (size_t s = 0; s < step.stages.size(); ++s) {
     const ReplicatedStageFigures& stage = step.stages[s];
     const int64_t replicas = pipeline.stages[s].replicas;
@@ -77,11 +76,10 @@ Json ToJson(const ReplicaCandidate& candidate) {
 std::string ReplicaText(const std::string& heading, const ReplicaAnswer& answer, const PaperMachine& machine) {
   const ReplicaCandidate& best = answer.ranked[0];
   const StepSeconds& s = best.step.seconds;
-  std::string text =
-      absl::StrFormat("%s\n  %s\n  step %s, %.2f samples/s, bubble rate %.1f %%\n", heading, best.pipeline.ToString(),
-                      SecondsText(s.step),
-                      static_cast<double>(best.pipeline.micro_batch * best.pipeline.micro_batches) / s.step,
-                      100 * best.step.bubble_rate);
+  std::string text = absl::StrFormat(
+      "%s\n  %s\n  step %s, %.2f samples/s, bubble rate %.1f %%\n", heading, best.pipeline.ToString(),
+      SecondsText(s.step), static_cast<double>(best.pipeline.micro_batch * best.pipeline.micro_batches) / s.step,
+      100 * best.step.bubble_rate);
   absl::StrAppendFormat(
       &text, "  of it compute %s, all-reduces of tensor parallelism %s, bubble %s, reduction %s, optimizer %s\n",
       SecondsText(s.compute), SecondsText(s.tensor_parallel), SecondsText(s.bubble), SecondsText(s.reduction),

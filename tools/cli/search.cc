@@ -61,7 +61,7 @@ class SearchPrinter {
     Say(absl::StrFormat("%d devices, %d in a host, %.1f TFLOP/s each; global batch %d\n", machine_.devices,
                         machine_.devices_per_host, machine_.device.peak_flops / 1e12, own_.global_batch));
     MR_ASSIGN_OR_RETURN(const std::vector<int64_t> replicas, ReplicasOf(own_));
-    const absl::Status status = !transformer.ok()      ? ByNodes(transformer.status())
+    const absl::Status status = !transformer.ok()     ? ByNodes(transformer.status())
                                 : replicas.size() > 1 ? ByStage(*transformer, replicas)
                                                       : Equal(*transformer);
     if (status.ok() || ExitCodeOf(status) == kExitUsage) return status;
@@ -86,24 +86,23 @@ class SearchPrinter {
     equal.micro_batch = best.micro_batch;
     equal.micro_batches = best.micro_batches / equal.replicas;
     equal.recompute = best.recompute;
-    const bool are_equal = std::all_of(best.stages.begin(), best.stages.end(), [&](const ReplicatedStage& stage) {
-      return stage.replicas == equal.replicas;
-    });
+    const bool are_equal = std::all_of(best.stages.begin(), best.stages.end(),
+                                       [&](const ReplicatedStage& stage) { return stage.replicas == equal.replicas; });
     if (are_equal && best.micro_batches % equal.replicas == 0) paper_ = equal;
     return absl::OkStatus();
   }
 
   void SayTransformer(const Transformer& t) const {
-    Say(absl::StrFormat("%s, a %s: %d layers, hidden %d, %d heads, sequence %d, vocabulary %d: %.1f million parameters\n",
-                        absl::CHexEscape(model_.name()), NameOf(t.family), t.layers, t.hidden, t.heads, t.sequence,
-                        t.vocabulary, Parameters(t) / 1e6));
+    Say(absl::StrFormat(
+        "%s, a %s: %d layers, hidden %d, %d heads, sequence %d, vocabulary %d: %.1f million parameters\n",
+        absl::CHexEscape(model_.name()), NameOf(t.family), t.layers, t.hidden, t.heads, t.sequence, t.vocabulary,
+        Parameters(t) / 1e6));
   }
 
   // A transformer with the numbers of replicas that were asked for.
   absl::Status ByStage(const Transformer& transformer, const std::vector<int64_t>& replicas) {
     SayTransformer(transformer);
-    MR_ASSIGN_OR_RETURN(const SearchQuestion question,
-                        TransformerQuestion(own_, plan_, flags_, machine_, transformer));
+    MR_ASSIGN_OR_RETURN(const SearchQuestion question, TransformerQuestion(own_, plan_, flags_, machine_, transformer));
     MR_ASSIGN_OR_RETURN(const ReplicaAnswer answer,
                         SearchReplicasOf(question, replicas, std::numeric_limits<double>::infinity()));
     if (answer.ranked.empty()) {
@@ -118,8 +117,7 @@ class SearchPrinter {
   // A transformer: equal replicas, and what is faster with others.
   absl::Status Equal(const Transformer& transformer) {
     SayTransformer(transformer);
-    MR_ASSIGN_OR_RETURN(const SearchQuestion question,
-                        TransformerQuestion(own_, plan_, flags_, machine_, transformer));
+    MR_ASSIGN_OR_RETURN(const SearchQuestion question, TransformerQuestion(own_, plan_, flags_, machine_, transformer));
     MR_ASSIGN_OR_RETURN(const SearchAnswer answer, Search(question));
     MR_ASSIGN_OR_RETURN(const ReplicaAnswer unequal, SearchReplicasOf(question, {}, answer.ranked[0].seconds()));
     Say(PaperText(question, answer));
@@ -128,8 +126,9 @@ class SearchPrinter {
     values_["paper"]["unequal_replicas"] = ToJson(unequal);
     if (!unequal.ranked.empty()) {
       const double faster = 100 * (1 - unequal.ranked[0].step.seconds.step / answer.ranked[0].seconds());
-      Say(ReplicaText(absl::StrFormat("%.1f %% faster still, with replicas of each stage's own number (on paper):", faster),
-                      unequal, machine_));
+      Say(ReplicaText(
+          absl::StrFormat("%.1f %% faster still, each stage with its own cut and replicas (on paper):", faster),
+          unequal, machine_));
     }
     return absl::OkStatus();
   }

@@ -46,9 +46,8 @@ absl::Status CheckSearchFlags(const SearchFlags& search, const PlanFlags& plan, 
   if (search.global_batch < 1) {
     return UsageError(absl::StrCat("--global-batch=", search.global_batch, ": at least 1 sample is needed"));
   }
-  for (const auto& [name, value] :
-       {std::pair("tensor-parallel", search.tensor_parallel), std::pair("pp", plan.pp),
-        std::pair("micro-batch", plan.micro_batch), std::pair("chunks", plan.chunks)}) {
+  for (const auto& [name, value] : {std::pair("tensor-parallel", search.tensor_parallel), std::pair("pp", plan.pp),
+                                    std::pair("micro-batch", plan.micro_batch), std::pair("chunks", plan.chunks)}) {
     if (value < 0 || (flags.WasGiven(name) && value == 0)) {
       return UsageError(absl::StrCat("--", name, "=", value, ": at least 1 is needed to fix it"));
     }
@@ -88,8 +87,8 @@ absl::StatusOr<SearchQuestion> TransformerQuestion(const SearchFlags& search, co
   q.chunks = Fixed(flags, "chunks", plan.chunks);
   if (search.sharding >= 0) q.sharding = static_cast<int>(search.sharding);
   if (flags.WasGiven("schedule")) {
-    for (SearchedSchedule schedule : {SearchedSchedule::k1F1B, SearchedSchedule::kInterleaved, SearchedSchedule::kZbH1,
-                                      SearchedSchedule::kZbH2}) {
+    for (SearchedSchedule schedule :
+         {SearchedSchedule::k1F1B, SearchedSchedule::kInterleaved, SearchedSchedule::kZbH1, SearchedSchedule::kZbH2}) {
       if (plan.schedule == NameOf(schedule)) q.schedule = schedule;
     }
     if (!q.schedule.has_value() && plan.schedule != "auto") {

@@ -78,7 +78,8 @@ TEST(Transformer, LlamaFlops) {
 }
 
 TEST(Transformer, NonsenseIsNamed) {
-  EXPECT_THAT(CheckTransformer(Llama(2, 64, 8, 3, 128, 100)).message(), HasSubstr("3 heads of keys do not divide the 8"));
+  EXPECT_THAT(CheckTransformer(Llama(2, 64, 8, 3, 128, 100)).message(),
+              HasSubstr("3 heads of keys do not divide the 8"));
   EXPECT_THAT(CheckTransformer(Llama(2, 64, 8, 4, 0, 100)).message(), HasSubstr("mlp is 0"));
   Transformer m = kTrillion;
   m.heads = 161;

@@ -95,7 +95,8 @@ TEST(ReplicaSearch, EqualsTheWholeSpace) {
   for (uint64_t seed = 0; seed < 150; ++seed) {
     const int pieces = 2 + static_cast<int>(seed % 4), devices = 1 + static_cast<int>(seed / 4 % 5);
     const double memory = seed % 3 == 0 ? 8e9 : seed % 3 == 1 ? 1.6e9 : 0.9e9;
-    const ReplicaQuestion q = Question(pieces, seed, Machine(devices, seed % 2 == 0 ? 2 : 8, memory), 6 + 6 * (seed % 2));
+    const ReplicaQuestion q =
+        Question(pieces, seed, Machine(devices, seed % 2 == 0 ? 2 : 8, memory), 6 + 6 * (seed % 2));
     const double best = FastestOfAll(q, pieces);
     const absl::StatusOr<ReplicaAnswer> answer = SearchReplicas(q);
     if (best == std::numeric_limits<double>::infinity()) {
