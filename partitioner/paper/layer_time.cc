@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 namespace millrace {
 namespace {
@@ -22,16 +23,33 @@ Product OfWeight(const Product& p) { return {p.inner, p.columns, p.rows}; }
 
 // Element-wise kernels of F, in bytes. Whole on every rank: two layer norms (read, write: 4 each) and two times bias,
 // dropout and residual (6 and a mask: 7 each), 22 b s h. Divided: bias of QKV (12) and bias with GeLU (16), 28 b s h /
-// t; scaled masked softmax with dropout, 9 b a s^2 / t. B moves twice as much.
+// t; scaled masked softmax with dropout, 9 b a s^2 / t. B moves twice as much. A Llama has no biases and no dropout: 20
+// b s h whole; rotation of queries and keys (4 each) and SwiGLU (6 b s f) divided; a softmax of 4 b a s^2 / t.
 struct Traffic {
   double layer, softmax;
   static constexpr int kForwardKernels = 8, kBackwardKernels = 10, kSoftmaxKernels = 2;
 };
 
 Traffic TrafficOf(const Transformer& m, double b, double t) {
-  const double s = static_cast<double>(m.sequence);
-  return {.layer = b * s * static_cast<double>(m.hidden) * (22 + 28 / t),
-          .softmax = 9 * b * static_cast<double>(m.heads) * s * s / t};
+  const double rows = b * static_cast<double>(m.sequence), h = static_cast<double>(m.hidden);
+  const double scores = rows * static_cast<double>(m.heads * m.sequence) / t;
+  if (m.family == TransformerFamily::kLlama) {
+    const double k = static_cast<double>(m.key_width()), f = static_cast<double>(m.mlp);
+    return {.layer = rows * (20 * h + (4 * (h + k) + 6 * f) / t), .softmax = 4 * scores};
+  }
+  return {.layer = rows * h * (22 + 28 / t), .softmax = 9 * scores};
+}
+
+// The weights of a layer on one rank: columns of what reads the layer's input, rows of what adds to it.
+std::vector<Product> WeightsOf(const Transformer& m, int64_t rows, int64_t t) {
+  const int64_t h = m.hidden;
+  if (m.family == TransformerFamily::kGpt) {
+    return {{rows, Share(3 * h, t), h}, {rows, h, Share(h, t)}, {rows, Share(4 * h, t), h}, {rows, h, Share(4 * h, t)}};
+  }
+  return {{rows, Share(h + 2 * m.key_width(), t), h},
+          {rows, h, Share(h, t)},
+          {rows, Share(2 * m.mlp, t), h},
+          {rows, h, Share(m.mlp, t)}};
 }
 
 }  // namespace
@@ -40,8 +58,7 @@ PhaseSeconds LayerSeconds(const Transformer& m, const PaperMachine& machine, int
                           int64_t tensor_parallel, ActivationRecompute recompute) {
   const PaperDevice& device = machine.device;
   const int64_t t = tensor_parallel, rows = micro_batch * m.sequence, h = m.hidden, width = h / m.heads;
-  const std::array<Product, 4> weights = {
-      {{rows, Share(3 * h, t), h}, {rows, h, Share(h, t)}, {rows, Share(4 * h, t), h}, {rows, h, Share(4 * h, t)}}};
+  const std::vector<Product> weights = WeightsOf(m, rows, t);
   const std::array<Product, 2> attention = {{{m.sequence, m.sequence, width}, {m.sequence, width, m.sequence}}};
   const int64_t heads = Share(micro_batch * m.heads, t);
   const Traffic traffic = TrafficOf(m, static_cast<double>(micro_batch), static_cast<double>(t));

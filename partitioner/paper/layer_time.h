@@ -2,7 +2,8 @@
 //
 // A layer is Megatron's (Shoeybi et al. 2019; SC21, section 2.3): columns of QKV and of the MLP's first matrix, rows of
 // the projection and of the second, each rank its heads; two all-reduces of b s h in F and two in B. With full
-// recomputation B runs F again, all-reduces included; with selective, the attention's two products and its softmax.
+// recomputation B runs F again, all-reduces included; with selective, the attention's two products and its softmax. A
+// Llama's is divided likewise; its three matrices of QKV count as one, and so do gate and up.
 #ifndef PARTITIONER_PAPER_LAYER_TIME_H_
 #define PARTITIONER_PAPER_LAYER_TIME_H_
 

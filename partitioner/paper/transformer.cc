@@ -14,9 +14,19 @@ struct Letters {
         h(static_cast<double>(m.hidden)),
         a(static_cast<double>(m.heads)),
         s(static_cast<double>(m.sequence)),
-        v(static_cast<double>(m.vocabulary)) {}
-  double l, h, a, s, v;
+        v(static_cast<double>(m.vocabulary)),
+        k(static_cast<double>(m.key_width())),
+        f(static_cast<double>(m.mlp)) {}
+  double l, h, a, s, v, k, f;
 };
+
+bool IsLlama(const Transformer& model) { return model.family == TransformerFamily::kLlama; }
+
+// Elements of a layer's matrices.
+double LayerMatrices(const Transformer& model) {
+  const Letters m(model);
+  return IsLlama(model) ? 2 * m.h * m.h + 2 * m.h * m.k + 3 * m.h * m.f : 12 * m.h * m.h;
+}
 
 }  // namespace
 
@@ -32,13 +42,13 @@ absl::string_view NameOf(ActivationRecompute recompute) {
   return "?";
 }
 
+absl::string_view NameOf(TransformerFamily family) { return family == TransformerFamily::kLlama ? "Llama" : "GPT"; }
+
 absl::Status CheckTransformer(const Transformer& model) {
   constexpr int64_t kMost = 1 << 24;
-  const std::initializer_list<std::pair<absl::string_view, int64_t>> figures = {{"layers", model.layers},
-                                                                                {"hidden", model.hidden},
-                                                                                {"heads", model.heads},
-                                                                                {"sequence", model.sequence},
-                                                                                {"vocabulary", model.vocabulary}};
+  const std::initializer_list<std::pair<absl::string_view, int64_t>> figures = {
+      {"layers", model.layers},     {"hidden", model.hidden},         {"heads", model.heads},
+      {"sequence", model.sequence}, {"vocabulary", model.vocabulary}, {"mlp", IsLlama(model) ? model.mlp : 1}};
   for (const auto& [name, value] : figures) {
     if (value >= 1 && value <= kMost) continue;
     return absl::InvalidArgumentError(
@@ -48,21 +58,30 @@ absl::Status CheckTransformer(const Transformer& model) {
     return absl::InvalidArgumentError(
         absl::StrCat("transformer: ", model.heads, " heads do not divide the hidden size ", model.hidden));
   }
+  if (model.key_value_heads < 0 || (model.key_value_heads > 0 && model.heads % model.key_value_heads != 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("transformer: ", model.key_value_heads,
+                                                   " heads of keys do not divide the ", model.heads, " of queries"));
+  }
   return absl::OkStatus();
 }
 
 double LayerParameters(const Transformer& model) {
-  const Letters m(model);
-  return 12 * m.h * m.h + 13 * m.h;
+  return LayerMatrices(model) + (IsLlama(model) ? 2 : 13) * static_cast<double>(model.hidden);
 }
 
 double EmbeddingParameters(const Transformer& model) {
   const Letters m(model);
-  return (m.v + m.s) * m.h;
+  return (m.v + (IsLlama(model) ? 0 : m.s)) * m.h;
+}
+
+double OutputParameters(const Transformer& model) {
+  const Letters m(model);
+  return (model.tied ? 0 : m.v * m.h) + (IsLlama(model) ? m.h : 0);
 }
 
 double Parameters(const Transformer& model) {
-  return static_cast<double>(model.layers) * LayerParameters(model) + EmbeddingParameters(model);
+  return static_cast<double>(model.layers) * LayerParameters(model) + EmbeddingParameters(model) +
+         OutputParameters(model);
 }
 
 double ModelFlops(const Transformer& model, double batch) {
@@ -71,20 +90,28 @@ double ModelFlops(const Transformer& model, double batch) {
 
 double HardwareFlops(const Transformer& model, double batch, ActivationRecompute recompute) {
   const Letters m(model);
-  const double passes = recompute == ActivationRecompute::kFull ? 96 : 72;
-  const double attention = m.s / ((recompute == ActivationRecompute::kSelective ? 3 : 6) * m.h);
-  const double layers = passes * batch * m.l * m.s * m.h * m.h * (1 + attention);
+  // Forward, two backward and what is made again, 2 FLOPs each; attention's two products are as matrices of 2 s h
+  // elements. (That selective recomputation doubles them is the paper's figure.)
+  double passes = 6, attention_passes = 6;
+  if (recompute == ActivationRecompute::kFull) passes = attention_passes = 8;
+  if (recompute == ActivationRecompute::kSelective) attention_passes = 12;
+  const double layers = batch * m.l * m.s * (passes * LayerMatrices(model) + attention_passes * 2 * m.s * m.h);
   return layers + 6 * batch * m.s * m.h * m.v;
 }
 
 double LayerActivationBytes(const Transformer& model, double micro_batch, double tensor_parallel,
                             bool sequence_parallel, ActivationRecompute recompute) {
   const Letters m(model);
-  const double tokens = m.s * micro_batch * m.h;
-  const double t = tensor_parallel;
+  const double rows = m.s * micro_batch, tokens = rows * m.h;
+  const double t = tensor_parallel, whole = sequence_parallel ? t : 1;
   if (recompute == ActivationRecompute::kFull) return 2 * tokens;
-  const double attention = recompute == ActivationRecompute::kSelective ? 0 : 5 * m.a * m.s / (m.h * t);
-  return tokens * ((sequence_parallel ? 10 / t : 10) + 24 / t + attention);
+  const bool scores = recompute == ActivationRecompute::kNone;
+  if (IsLlama(model)) {
+    const double softmax = scores ? 2 * m.a * m.s : 0;
+    return rows * (8 * m.h / whole + (4 * m.h + 4 * m.k + 6 * m.f + softmax) / t);
+  }
+  const double attention = scores ? 5 * m.a * m.s / (m.h * t) : 0;
+  return tokens * (10 / whole + 24 / t + attention);
 }
 
 }  // namespace millrace

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "partitioner/schedule/dualpipev.h"
@@ -190,17 +192,35 @@ std::vector<ScheduleRequest> Averaged(const ScheduleRequest& request) {
   const size_t transfers = request.communication.size();
   if (transfers > 1) averaged.communication = mean(request.communication, transfers - 1);
   if (averaged.communication != requests[0].communication) requests.push_back(averaged);
-  if (request.kind != "zb-auto") return requests;
-  // More memory is never slower here either: the smaller limits that ZbAuto tries.
-  const size_t own = requests.size();
-  for (int times : {2, 1}) {
-    if (request.memory_limit > 0 && request.memory_limit <= times * request.ranks) continue;
-    for (size_t i = 0; i < own; ++i) {
-      requests.push_back(requests[i]);
-      requests.back().memory_limit = times * request.ranks;
-    }
-  }
   return requests;
+}
+
+// Shows what the kind makes of the average costs. For "zb-auto" more memory is never slower here either: also under the
+// smaller limits that ZbAuto tries, largest first.
+absl::Status ForAverages(const ScheduleRequest& request, const Kind& kind, absl::FunctionRef<void(Schedule)> consider) {
+  const std::vector<ScheduleRequest> averages = Averaged(request);
+  if (request.kind != "zb-auto") {
+    for (const ScheduleRequest& average : averages) {
+      MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfRequest(average));
+      MR_ASSIGN_OR_RETURN(Schedule schedule, kind.make(average, costs));
+      consider(std::move(schedule));
+    }
+    return absl::OkStatus();
+  }
+  std::vector<double> limits = {request.memory_limit};
+  for (int times : {2, 1}) {
+    const double less = static_cast<double>(times) * request.ranks;
+    if (request.memory_limit == 0 || request.memory_limit > less) limits.push_back(less);
+  }
+  std::vector<std::function<Schedule(double)>> makers;
+  for (const ScheduleRequest& average : averages) {
+    MR_ASSIGN_OR_RETURN(const ScheduleCosts costs, CostsOfRequest(average));
+    makers.push_back(ZbAutoUnder(request.ranks, request.micro_batches, costs, limits));
+  }
+  for (double limit : limits) {
+    for (const auto& make : makers) consider(make(limit));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -257,15 +277,13 @@ absl::StatusOr<Schedule> MakeSchedule(const ScheduleRequest& request) {
   if (!PlacesByCosts(request.kind)) return best;
   // Heuristics: what they make of the average can be better.
   std::optional<double> best_span;
-  for (const ScheduleRequest& average : Averaged(request)) {
+  MR_RETURN_IF_ERROR(ForAverages(request, *kind, [&](Schedule schedule) {
     if (!best_span.has_value()) best_span = LongestSpan(best, costs);
-    MR_ASSIGN_OR_RETURN(const ScheduleCosts average_costs, CostsOfRequest(average));
-    MR_ASSIGN_OR_RETURN(Schedule schedule, kind->make(average, average_costs));
     const std::optional<double> span = LongestSpan(schedule, costs);
-    if (!span.has_value() || *span >= *best_span) continue;
+    if (!span.has_value() || *span >= *best_span) return;
     best_span = span;
     best = std::move(schedule);
-  }
+  }));
   return best;
 }
 

@@ -14,6 +14,8 @@ class Play {
         forward_(schedule.stages * schedule.micro_batches, kNotYet),
         backward_(schedule.stages * schedule.micro_batches, kNotYet),
         next_(schedule.ranks.size()),
+        awaited_(schedule.ranks.size()),
+        waits_(schedule.ranks.size()),
         now_(schedule.ranks.size()),
         first_(schedule.ranks.size()) {}
 
@@ -52,7 +54,7 @@ class Play {
       duration = costs_.forward[s];
       if (s > 0) {
         const double arrival = Arrival(forward_, s - 1, s, m);
-        if (arrival == kNotYet) return false;
+        if (arrival == kNotYet) return Await(rank, At(s - 1, m));
         start = std::max(start, arrival);
       }
     } else if (action.phase == proto::R) {
@@ -61,6 +63,7 @@ class Play {
     } else if (action.phase != proto::W) {
       duration = costs_.backward_input[s] + (action.phase == proto::BW ? costs_.backward_weight[s] : 0);
       const double arrival = s + 1 < schedule_.stages ? Arrival(backward_, s + 1, s, m) : forward_[At(s, m)];
+      if (arrival == kNotYet && s + 1 < schedule_.stages) return Await(rank, -At(s + 1, m));
       if (arrival == kNotYet || forward_[At(s, m)] == kNotYet) return false;
       start = std::max(start, arrival);
     } else if (backward_[At(s, m)] == kNotYet) {
@@ -70,16 +73,26 @@ class Play {
     now_[rank] = start + duration;
     if (action.phase == proto::F) {
       forward_[At(s, m)] = now_[rank];
-      if (s + 1 < schedule_.stages) Wake(schedule_.rank_of_stage[s + 1], rank);
+      if (s + 1 < schedule_.stages) Wake(schedule_.rank_of_stage[s + 1], At(s, m));
     } else if (action.phase == proto::B || action.phase == proto::BW) {
       backward_[At(s, m)] = now_[rank];
-      if (s > 0) Wake(schedule_.rank_of_stage[s - 1], rank);
+      if (s > 0) Wake(schedule_.rank_of_stage[s - 1], -At(s, m));
     }
     return true;
   }
 
-  void Wake(int rank, int by) {
-    if (rank != by) awake_.push_back(rank);
+  // Remembers what a rank waits for at a neighbour: the F at that place, or, negative, the backward pass (which is
+  // never stage 0's, so 0 is an F).
+  bool Await(int rank, int what) {
+    awaited_[rank] = what;
+    waits_[rank] = true;
+    return false;
+  }
+
+  void Wake(int rank, int what) {
+    if (!waits_[rank] || awaited_[rank] != what) return;
+    waits_[rank] = false;
+    awake_.push_back(rank);
   }
 
   const Schedule& schedule_;
@@ -87,6 +100,8 @@ class Play {
   std::vector<double> forward_, backward_;  // ends
   std::vector<size_t> next_;
   std::vector<double> now_, first_;
+  std::vector<int> awaited_;  // by rank
+  std::vector<char> waits_;   // by rank
   std::vector<int> awake_;
 };
 

@@ -1,200 +1,39 @@
 #include "partitioner/schedule/zb_auto.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "partitioner/schedule/span.h"
+#include "partitioner/schedule/zb_greedy.h"
 #include "partitioner/schedule/zb_h.h"
 
 namespace millrace {
 namespace {
 
-// The heuristic's choices.
-struct Choices {
-  bool wait_for_first_b;  // run one more F before the first B even though B could then be here already
-  bool hold_back_f;       // leave an F out where the next rank is two behind and it would delay a B
-  bool always_fill;       // W in every gap, also in one that is no longer than others accepted
-  double allowed_bubble;  // per rank, from the start
-};
+constexpr double kNever = std::numeric_limits<double>::infinity();
 
-class Greedy {
- public:
-  Greedy(int ranks, int micro_batches, const ScheduleCosts& costs, int64_t limit, const Choices& choices)
-      : p_(ranks), m_(micro_batches), costs_(costs), limit_(limit), choices_(choices), ranks_(ranks) {
-    for (Rank& rank : ranks_) rank.list.reserve(3 * m_);
-    forward_end_.resize(p_, std::vector<double>(m_));
-    backward_end_.resize(p_, std::vector<double>(m_));
-    largest_bubble_ = choices.allowed_bubble;
+// In half micro-batches.
+int64_t LimitOf(double memory_limit) {
+  return memory_limit > 0 && memory_limit < 1e9 ? static_cast<int64_t>(std::floor(2 * memory_limit))
+                                                : std::numeric_limits<int64_t>::max() / 2;
+}
+
+// More room can lead the heuristic astray: those of ZB-1p and ZB-2p are tried where there is more.
+std::vector<int64_t> LimitsWithin(int64_t limit, int ranks) {
+  std::vector<int64_t> limits = {limit};
+  for (int64_t less : {int64_t{4} * ranks, int64_t{2} * ranks}) {
+    if (less < limits.back()) limits.push_back(less);
   }
-
-  void Run() {
-    WarmUp();
-    for (int b = 1; b < m_; ++b) {
-      Forwards();
-      for (int r = p_ - 1; r >= 0; --r) Backward(r);
-    }
-    for (int r = 0; r < p_; ++r) {
-      while (ranks_[r].w < m_) PutW(r);
-    }
-  }
-
-  double span() const {
-    double longest = 0;
-    for (const Rank& rank : ranks_) longest = std::max(longest, rank.now - rank.first_start);
-    return longest;
-  }
-
-  double bubble() const {
-    double largest = 0;
-    for (const Rank& rank : ranks_) largest = std::max(largest, rank.bubble);
-    return largest;
-  }
-
-  Schedule Take() {
-    Schedule schedule{.stages = p_, .micro_batches = m_};
-    for (int r = 0; r < p_; ++r) {
-      schedule.rank_of_stage.push_back(r);
-      schedule.ranks.push_back(std::move(ranks_[r].list));
-    }
-    return schedule;
-  }
-
- private:
-  struct Rank {
-    int f = 0, b = 0, w = 0;  // how many of each stand in the list
-    int64_t held = 0;         // in half micro-batches
-    double now = 0;           // end of the list
-    double first_start = 0;
-    double bubble = 0;  // so far
-    std::vector<Action> list;
-  };
-
-  // When what the next F (B) of rank r waits for is here.
-  double ForwardArrival(int r) const {
-    return r == 0 ? 0 : forward_end_[r - 1][ranks_[r].f] + costs_.communication[r - 1];
-  }
-  double BackwardArrival(int r) const {
-    return r + 1 == p_ ? 0 : backward_end_[r + 1][ranks_[r].b] + costs_.communication[r];
-  }
-
-  double Put(int r, proto::Phase phase, int micro_batch, double arrival, double duration, int64_t held) {
-    Rank& rank = ranks_[r];
-    const double start = std::max(rank.now, arrival);
-    if (rank.list.empty()) {
-      rank.first_start = start;
-    } else {
-      rank.bubble += start - rank.now;
-      largest_bubble_ = std::max(largest_bubble_, rank.bubble);
-    }
-    rank.held += held;
-    rank.list.push_back({r, phase, micro_batch});
-    return rank.now = start + duration;
-  }
-
-  void PutF(int r) {
-    const int m = ranks_[r].f;
-    forward_end_[r][m] = Put(r, proto::F, m, ForwardArrival(r), costs_.forward[r], 2);
-    ++ranks_[r].f;
-  }
-  void PutB(int r) {
-    const int m = ranks_[r].b;
-    backward_end_[r][m] = Put(r, proto::B, m, BackwardArrival(r), costs_.backward_input[r], -1);
-    ++ranks_[r].b;
-  }
-  void PutW(int r) { Put(r, proto::W, ranks_[r].w++, 0, costs_.backward_weight[r], -1); }
-
-  bool HasW(int r) const { return ranks_[r].w < ranks_[r].b; }
-
-  // Up to and with the first B of every rank.
-  void WarmUp() {
-    for (int r = 0; r < p_; ++r) PutF(r);
-    std::vector<int> more(p_);
-    double first_b_end = 0;  // of the next rank
-    for (int r = p_ - 1; r >= 0; --r) {
-      double now = ranks_[r].now;
-      double arrival = now;
-      if (r + 1 < p_) {
-        arrival = first_b_end + costs_.communication[r];
-        while (1 + more[r] < m_ && 2 * (more[r] + 2) <= limit_ &&
-               (choices_.wait_for_first_b ? now < arrival : now + costs_.forward[r] <= arrival)) {
-          now += costs_.forward[r];
-          ++more[r];
-          if (costs_.forward[r] <= 0 && more[r] >= 2 * p_) break;
-        }
-      }
-      first_b_end = std::max(now, arrival) + costs_.backward_input[r];
-    }
-    // A rank stays ahead of the next one.
-    for (int r = 1; r < p_; ++r) {
-      while (more[r] > 0 && more[r] >= more[r - 1] && 1 + more[r] < m_) --more[r];
-      more[r] = std::min(more[r], more[r - 1]);
-    }
-    for (int r = 0; r < p_; ++r) {
-      for (int i = 0; i < more[r]; ++i) PutF(r);
-    }
-    for (int r = p_ - 1; r >= 0; --r) PutB(r);
-  }
-
-  // May rank r leave its F out of this round? Only where the next rank has work without it.
-  bool HoldsBack(int r) const {
-    const Rank &rank = ranks_[r], &next = ranks_[r + 1];
-    const double needed = next.now + costs_.forward[r + 1] + costs_.backward_input[r + 1] + costs_.communication[r];
-    if (rank.now >= needed) return true;
-    const int64_t over = std::max<int64_t>(0, rank.held + 2 - limit_);
-    const double freeing = std::min<int64_t>(over, rank.b - rank.w) * costs_.backward_weight[r];
-    if (rank.now + costs_.forward[r] + freeing <= needed) return false;
-    return needed - rank.now <= largest_bubble_ - rank.bubble;
-  }
-
-  // One F on every rank that has one left, from the first rank on; where one leaves it out, all before it do.
-  void Forwards() {
-    std::vector<bool>& runs = runs_;
-    runs.assign(p_, false);
-    for (int r = 0; r < p_; ++r) {
-      if (ranks_[r].f >= m_) continue;
-      const bool ahead = r + 1 < p_ && ranks_[r].f >= ranks_[r + 1].f + 2;
-      runs[r] = !(choices_.hold_back_f && ahead && HoldsBack(r));
-    }
-    for (int r = p_ - 2; r >= 0; --r) runs[r] = runs[r] && (runs[r + 1] || ranks_[r + 1].f >= m_);
-    for (int r = 0; r < p_; ++r) {
-      if (!runs[r] || (r > 0 && ranks_[r].f >= ranks_[r - 1].f)) continue;
-      while (ranks_[r].held + 2 > limit_ && HasW(r)) PutW(r);
-      if (ranks_[r].held + 2 > limit_) continue;
-      Fill(r, ForwardArrival(r));
-      PutF(r);
-    }
-  }
-
-  void Backward(int r) {
-    Fill(r, BackwardArrival(r));
-    if (r == 0 && ranks_[r].f == m_) {
-      while (HasW(r)) PutW(r);  // nothing waits for this rank's B any more
-    }
-    PutB(r);
-  }
-
-  // W's until `arrival`; the last may end later where the gap would make this rank's bubble the largest.
-  void Fill(int r, double arrival) {
-    const Rank& rank = ranks_[r];
-    while (HasW(r) && rank.now + costs_.backward_weight[r] <= arrival) PutW(r);
-    if (!HasW(r) || rank.now >= arrival) return;
-    if (choices_.always_fill || arrival - rank.now > largest_bubble_ - rank.bubble) PutW(r);
-  }
-
-  const int p_, m_;
-  const ScheduleCosts& costs_;
-  const int64_t limit_;  // in half micro-batches
-  const Choices choices_;
-  std::vector<Rank> ranks_;
-  std::vector<std::vector<double>> forward_end_, backward_end_;
-  std::vector<bool> runs_;
-  double largest_bubble_ = 0;
-};
+  return limits;
+}
 
 // In half micro-batches, over the ranks.
 int64_t MostHeld(const Schedule& schedule) {
@@ -206,42 +45,104 @@ int64_t MostHeld(const Schedule& schedule) {
   return most;
 }
 
+// Two tries for each combination of choices: without a bubble from the start, and with the one that the first met.
+constexpr int kCombinations = 8;
+struct TriesUnderLimit {
+  std::array<ZbTry, 2 * kCombinations> tries;
+};
+
+ZbChoices ChoicesOf(const TriesUnderLimit& under, int index) {
+  const int bits = index / 2;
+  return {bool(bits & 1), bool(bits & 2), bool(bits & 4), index % 2 == 0 ? 0 : under.tries[index - 1].bubble};
+}
+
+class Tries {
+ public:
+  Tries(int ranks, int micro_batches, const ScheduleCosts& costs)
+      : greedy_(ranks, micro_batches, costs), patterns_{ZbH1(ranks, micro_batches)} {
+    patterns_.push_back(ZbH2(ranks, micro_batches));
+    for (const Schedule& pattern : patterns_) {
+      pattern_held_.push_back(MostHeld(pattern));
+      pattern_span_.push_back(*LongestSpan(pattern, costs));
+    }
+  }
+
+  // REQUIRES: no call before was for a larger limit.
+  void Try(int64_t limit) {
+    if (!done_.empty() && done_.rbegin()->first == limit) return;
+    TriesUnderLimit under;
+    for (int i = 0; i < 2 * kCombinations; ++i) {
+      const std::optional<ZbTry> known = Known(i, under);
+      under.tries[i] =
+          known.has_value() ? *known : greedy_.Run(limit, ChoicesOf(under, i), i % 2 == 0 ? kNever : best_span_);
+      best_span_ = std::min(best_span_, under.tries[i].span);
+    }
+    done_.emplace(limit, under);
+  }
+
+  // The first of the shortest: the largest limit first, the patterns last.
+  Schedule Best(int64_t limit, int ranks) {
+    double best_span = kNever;
+    std::pair<int64_t, int> best = {limit, 0};
+    for (int64_t held : LimitsWithin(limit, ranks)) {
+      for (int i = 0; i < 2 * kCombinations; ++i) {
+        if (done_[held].tries[i].span >= best_span) continue;
+        best_span = done_[held].tries[i].span;
+        best = {held, i};
+      }
+    }
+    const Schedule* pattern = nullptr;
+    for (size_t i = 0; i < patterns_.size(); ++i) {
+      if (pattern_held_[i] > limit || pattern_span_[i] >= best_span) continue;
+      best_span = pattern_span_[i];
+      pattern = &patterns_[i];
+    }
+    if (pattern != nullptr) return *pattern;
+    greedy_.Run(best.first, ChoicesOf(done_[best.first], best.second), kNever);
+    return greedy_.Last();
+  }
+
+ private:
+  // How a try ends that has been made already: under the limit before, where that limit changed nothing; or, a second
+  // one that differs in a bubble that nobody asks for, as the first. (A first one is never given up: it tells the
+  // second its bubble.)
+  std::optional<ZbTry> Known(int index, const TriesUnderLimit& under) const {
+    const ZbChoices choices = ChoicesOf(under, index);
+    if (index % 2 == 1) {
+      const bool asked = choices.hold_back_f || !choices.always_fill;
+      if (!asked || choices.allowed_bubble == 0) return under.tries[index - 1];
+    }
+    if (done_.empty()) return std::nullopt;
+    const TriesUnderLimit& smaller = done_.rbegin()->second;
+    const bool equal = ChoicesOf(smaller, index).allowed_bubble == choices.allowed_bubble;
+    if (!equal || smaller.tries[index].limited) return std::nullopt;
+    return smaller.tries[index];
+  }
+
+  ZbGreedy greedy_;
+  std::vector<Schedule> patterns_;
+  std::vector<int64_t> pattern_held_;
+  std::vector<double> pattern_span_;
+  std::map<int64_t, TriesUnderLimit> done_;  // by limit
+  double best_span_ = kNever;
+};
+
 }  // namespace
 
+std::function<Schedule(double)> ZbAutoUnder(int ranks, int micro_batches, const ScheduleCosts& costs,
+                                            const std::vector<double>& memory_limits) {
+  std::vector<int64_t> limits;
+  for (double memory_limit : memory_limits) {
+    for (int64_t limit : LimitsWithin(LimitOf(memory_limit), ranks)) limits.push_back(limit);
+  }
+  std::sort(limits.begin(), limits.end());
+  const auto tries = std::make_shared<Tries>(ranks, micro_batches, costs);
+  for (int64_t limit : limits) tries->Try(limit);
+  return [tries, ranks](double memory_limit) { return tries->Best(LimitOf(memory_limit), ranks); };
+}
+
 Schedule ZbAuto(int ranks, int micro_batches, const ScheduleCosts& costs, double memory_limit) {
-  const int64_t limit = memory_limit > 0 && memory_limit < 1e9 ? static_cast<int64_t>(std::floor(2 * memory_limit))
-                                                               : std::numeric_limits<int64_t>::max() / 2;
-  double best_span = std::numeric_limits<double>::infinity();
-  Schedule best;
-  const auto attempt = [&](int64_t held, Choices choices) {
-    Greedy greedy(ranks, micro_batches, costs, held, choices);
-    greedy.Run();
-    const double bubble = greedy.bubble();
-    if (greedy.span() < best_span) {
-      best_span = greedy.span();
-      best = greedy.Take();
-    }
-    return bubble;
-  };
-  // More room can lead the heuristic astray: those of ZB-1p and ZB-2p are tried where there is more.
-  std::vector<int64_t> limits = {limit};
-  for (int64_t less : {int64_t{4} * ranks, int64_t{2} * ranks}) {
-    if (less < limits.back()) limits.push_back(less);
-  }
-  for (int64_t held : limits) {
-    for (int bits = 0; bits < 8; ++bits) {
-      const double bubble = attempt(held, {bool(bits & 1), bool(bits & 2), bool(bits & 4), 0});
-      attempt(held, {bool(bits & 1), bool(bits & 2), bool(bits & 4), bubble});
-    }
-  }
-  for (Schedule& pattern : std::vector<Schedule>{ZbH1(ranks, micro_batches), ZbH2(ranks, micro_batches)}) {
-    if (MostHeld(pattern) > limit) continue;
-    const double span = *LongestSpan(pattern, costs);
-    if (span >= best_span) continue;
-    best_span = span;
-    best = std::move(pattern);
-  }
-  return best;
+  return ZbAutoUnder(ranks, micro_batches, costs, {memory_limit})(memory_limit);
 }
 
 }  // namespace millrace

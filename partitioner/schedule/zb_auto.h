@@ -14,6 +14,9 @@
 #ifndef PARTITIONER_SCHEDULE_ZB_AUTO_H_
 #define PARTITIONER_SCHEDULE_ZB_AUTO_H_
 
+#include <functional>
+#include <vector>
+
 #include "runtime/plan/action.h"
 #include "runtime/plan/schedule.h"
 
@@ -22,6 +25,11 @@ namespace millrace {
 // Stage s on rank s. A rank holds at most `memory_limit` micro-batches (at least 1), of which B frees one half and W
 // the other; 0: any number. Takes O(ranks * micro_batches) time. REQUIRES: counts positive, costs of `ranks` stages.
 Schedule ZbAuto(int ranks, int micro_batches, const ScheduleCosts& costs, double memory_limit);
+
+// The same for each of `memory_limits` (what the result is asked for), in less time than one after the other: the
+// limits share tries.
+std::function<Schedule(double memory_limit)> ZbAutoUnder(int ranks, int micro_batches, const ScheduleCosts& costs,
+                                                         const std::vector<double>& memory_limits);
 
 }  // namespace millrace
 

@@ -5,16 +5,14 @@
 #include <numeric>
 #include <vector>
 
-#include "partitioner/paper/model_states.h"
 #include "partitioner/schedule/make_schedule.h"
+#include "partitioner/search/after_pipeline.h"
 #include "partitioner/search/links.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/schedule.h"
 
 namespace millrace {
 namespace {
-
-constexpr double kGradientBytes = 4, kParameterBytes = 2, kOptimizerTraffic = 24;
 
 bool IsZeroBubble(SearchedSchedule schedule) {
   return schedule == SearchedSchedule::kZbH1 || schedule == SearchedSchedule::kZbH2;
@@ -35,30 +33,25 @@ std::vector<double> TransferSeconds(const Configuration& c, const LinkUse& links
   return seconds;
 }
 
-double ParametersOfRank(const Work& work, const Configuration& c, int64_t rank) {
+double ParametersOfRank(const StagesWork& work, const Configuration& c, int64_t rank) {
   double parameters = 0;
   for (int64_t chunk = 0; chunk < c.chunks; ++chunk) parameters += work.stages[chunk * c.pipeline + rank].parameters;
   return parameters;
 }
 
-void AddAfterPipeline(const Configuration& c, const Work& work, const LinkUse& links, const WorkModel& model,
+void AddAfterPipeline(const Configuration& c, const StagesWork& work, const LinkUse& links, const WorkModel& model,
                       StepSeconds* seconds) {
   double largest = 0;
   for (int64_t r = 0; r < c.pipeline; ++r) largest = std::max(largest, ParametersOfRank(work, c, r));
   const PaperMachine& machine = model.machine();
-  const double micro_batches = static_cast<double>(c.micro_batches);
-  const double scatter = AllGatherSeconds(machine, kGradientBytes * largest, links.replicas);
-  const double gather = AllGatherSeconds(machine, kParameterBytes * largest, links.replicas);
-  seconds->reduction = c.sharding == 0 ? 2 * scatter : (c.sharding >= 2 ? micro_batches : 1) * scatter + gather;
-  if (c.sharding == 3) seconds->reduction += 2 * micro_batches * gather - gather;
-  if (c.pipeline > 1) {
+  seconds->reduction = ReductionSeconds(machine, largest, links.replicas, c.sharding, c.micro_batches);
+  if (c.pipeline > 1 && model.model().tied) {
     const double table = kGradientBytes * static_cast<double>(model.model().vocabulary * model.model().hidden) /
                          static_cast<double>(c.tensor_parallel);
     const int64_t in_host = links.inside.back() ? 2 : 1;
     seconds->reduction += AllReduceSeconds(machine, table, {.ranks = 2, .in_host = in_host});
   }
-  const double updated = largest / (c.sharding >= 1 ? static_cast<double>(c.replicas) : 1);
-  seconds->optimizer = kOptimizerTraffic * updated / machine.device.bytes_per_second;
+  seconds->optimizer = OptimizerSeconds(machine, largest, c.replicas, c.sharding);
 }
 
 // Chunks' worth of activations that pipeline rank r holds at most.
@@ -77,16 +70,9 @@ double InFlight(const Configuration& c, int64_t r) {
   return 0;
 }
 
-double StateBytes(const Configuration& c, double parameters) {
-  const double replicas = static_cast<double>(c.replicas);
-  // ModelStateBytes counts 2-byte gradients; they accumulate in float32 here.
-  const double wider = (kGradientBytes - 2) * parameters / (c.sharding >= 2 ? replicas : 1);
-  return ModelStateBytes(parameters, replicas, c.sharding) + wider;
-}
-
 // What is there for a moment: a layer made again, logits, and of what is sharded one layer whole, while it is gathered
 // or reduced.
-double WorkingBytes(const Configuration& c, const Work& work, int64_t rank) {
+double WorkingBytes(const Configuration& c, const StagesWork& work, int64_t rank) {
   const double whole = (c.sharding >= 2 ? kGradientBytes : 0) + (c.sharding >= 3 ? kParameterBytes : 0);
   return work.remade_bytes + whole * work.layer_parameters + (rank == c.pipeline - 1 ? work.output_bytes : 0);
 }
@@ -96,7 +82,7 @@ struct Activations {
   double most = 0, least = 0;
 };
 
-Activations ActivationsOf(const Configuration& c, const Work& work, int64_t rank) {
+Activations ActivationsOf(const Configuration& c, const StagesWork& work, int64_t rank) {
   double largest = 0, smallest = std::numeric_limits<double>::infinity(), waiting = 0;
   for (int64_t chunk = 0; chunk < c.chunks; ++chunk) {
     const StageWork& stage = work.stages[chunk * c.pipeline + rank];
@@ -113,10 +99,11 @@ Activations ActivationsOf(const Configuration& c, const Work& work, int64_t rank
   return {in_flight * largest, std::max(static_cast<double>(warm_up) * smallest, steady)};
 }
 
-void EstimateMemory(const Configuration& c, const Work& work, Estimate* estimate) {
+void EstimateMemory(const Configuration& c, const StagesWork& work, Estimate* estimate) {
   for (int64_t r = 0; r < c.pipeline; ++r) {
     const Activations activations = ActivationsOf(c, work, r);
-    const double states = StateBytes(c, ParametersOfRank(work, c, r)), other = states + WorkingBytes(c, work, r);
+    const double states = StateBytes(ParametersOfRank(work, c, r), c.replicas, c.sharding),
+                 other = states + WorkingBytes(c, work, r);
     estimate->least_memory_bytes = std::max(estimate->least_memory_bytes, other + activations.least);
     if (other + activations.most <= estimate->memory_bytes) continue;
     estimate->memory_bytes = other + activations.most;
@@ -131,7 +118,7 @@ struct PipelineWork {
   double forward = 0, backward_input = 0, backward_weight = 0;  // means over ranks
 };
 
-PipelineWork Summed(const Configuration& c, const Work& work) {
+PipelineWork Summed(const Configuration& c, const StagesWork& work) {
   PipelineWork sum;
   const double m = static_cast<double>(c.micro_batches), p = static_cast<double>(c.pipeline);
   std::vector<double> rank(c.pipeline, 0);
@@ -195,7 +182,7 @@ void SetPipeline(const Configuration& c, const PipelineWork& work, double length
 }  // namespace
 
 Estimate EstimateStep(const Configuration& c, WorkModel* model) {
-  const Work& work = model->WorkOf(c);
+  const StagesWork& work = model->WorkOf(c);
   const LinkUse& links = model->LinksFor(c);
   Estimate estimate;
   AddAfterPipeline(c, work, links, *model, &estimate.seconds);
@@ -210,7 +197,7 @@ Estimate EstimateStep(const Configuration& c, WorkModel* model) {
 }
 
 absl::StatusOr<SimulatedStep> SimulateStep(const Configuration& c, WorkModel* model) {
-  const Work& work = model->WorkOf(c);
+  const StagesWork& work = model->WorkOf(c);
   const LinkUse& links = model->LinksFor(c);
   ScheduleRequest request;
   request.kind = c.pipeline == 1 ? "1f1b" : std::string(NameOf(c.schedule));
@@ -240,7 +227,7 @@ absl::StatusOr<SimulatedStep> SimulateStep(const Configuration& c, WorkModel* mo
   SetPipeline(c, Summed(c, work), simulation.makespan, &step.seconds);
   step.bubble_rate = simulation.bubble_rate;
   for (int64_t r = 0; r < c.pipeline; ++r) {
-    step.memory_bytes = std::max(step.memory_bytes, StateBytes(c, ParametersOfRank(work, c, r)) +
+    step.memory_bytes = std::max(step.memory_bytes, StateBytes(ParametersOfRank(work, c, r), c.replicas, c.sharding) +
                                                         simulation.peak_memory[r] + WorkingBytes(c, work, r));
   }
   return step;

@@ -17,7 +17,7 @@ namespace {
 using Matrix = std::pair<int64_t, int64_t>;  // inputs, outputs
 
 absl::Status Not(absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat("the blocks are not those of a GPT: ", why));
+  return absl::InvalidArgumentError(absl::StrCat("the blocks are not those of a GPT or a Llama: ", why));
 }
 
 // Operators and shapes, without names and random keys.
@@ -32,22 +32,68 @@ std::string Signature(const Graph& graph, const GraphNode& node) {
   return text;
 }
 
+// The parameter that a value is, seen through a Transpose; -1: it is none. `turned`: there was one.
+int ParameterOf(const Graph& graph, int value, bool* turned) {
+  *turned = false;
+  if (value < 0) return -1;
+  const int producer = graph.values[value].producer;
+  if (producer >= 0 && graph.nodes[producer].op == "Transpose") {
+    *turned = true;
+    value = graph.nodes[producer].inputs[0];
+  }
+  return graph.values[value].kind == GraphValue::Kind::kParameter ? value : -1;
+}
+
 // The two-dimensional parameter that a matrix multiplication reads, if it does.
 void AddMatrix(const Graph& graph, const GraphNode& node, std::vector<Matrix>* matrices) {
   if (node.op != "MatMul" && node.op != "Gemm") return;
   for (int input : node.inputs) {
-    if (input < 0) continue;
-    const GraphValue& value = graph.values[input];
-    if (value.kind != GraphValue::Kind::kParameter || value.spec.dims.size() != 2) continue;
-    matrices->emplace_back(value.spec.dims[0], value.spec.dims[1]);
+    bool turned = false;
+    const int parameter = ParameterOf(graph, input, &turned);
+    if (parameter < 0) continue;
+    const std::vector<int64_t>& dims = graph.values[parameter].spec.dims;
+    if (dims.size() == 2) matrices->emplace_back(dims[turned ? 1 : 0], dims[turned ? 0 : 1]);
   }
 }
 
-bool AreOfLayer(std::vector<Matrix> matrices, int64_t h) {
-  std::vector<Matrix> one = {{h, 3 * h}, {h, h}, {h, 4 * h}, {4 * h, h}};
-  std::vector<Matrix> three = {{h, h}, {h, h}, {h, h}, {h, h}, {h, 4 * h}, {4 * h, h}};
-  for (std::vector<Matrix>* list : {&matrices, &one, &three}) std::sort(list->begin(), list->end());
-  return matrices == one || matrices == three;
+// The node whose result the loss reads, seen through views.
+int OutputNode(const Graph& graph, const GraphNode& loss) {
+  const int logits = loss.inputs[0];
+  const int producer = graph.values[logits].producer;
+  return producer >= 0 && graph.values[logits].alias_of >= 0 ? graph.values[graph.Root(logits)].producer : producer;
+}
+
+// Does another node read the matrix of this one too?
+bool IsTied(const Graph& graph, int output) {
+  for (int input : graph.nodes[output].inputs) {
+    bool turned = false;
+    const int parameter = ParameterOf(graph, input, &turned);
+    if (parameter >= 0 && graph.values[parameter].spec.dims.size() == 2) {
+      return graph.values[parameter].consumers.size() > 1;
+    }
+  }
+  return true;
+}
+
+// Sets the family and what belongs to it. False: neither's.
+bool SetFamily(std::vector<Matrix> matrices, Transformer* model) {
+  const int64_t h = model->hidden, k = model->key_width();
+  std::sort(matrices.begin(), matrices.end());
+  const auto are = [&](std::vector<Matrix> list) {
+    std::sort(list.begin(), list.end());
+    return matrices == list;
+  };
+  if (k == h && (are({{h, 3 * h}, {h, h}, {h, 4 * h}, {4 * h, h}}) ||
+                 are({{h, h}, {h, h}, {h, h}, {h, h}, {h, 4 * h}, {4 * h, h}}))) {
+    return true;
+  }
+  for (const auto& [inputs, outputs] : matrices) {
+    if (!are({{h, h}, {h, k}, {h, k}, {h, h}, {h, inputs}, {h, inputs}, {inputs, h}})) continue;
+    model->family = TransformerFamily::kLlama;
+    model->mlp = inputs;
+    return true;
+  }
+  return false;
 }
 
 std::vector<int> NodesOf(const Graph& graph, absl::string_view op) {
@@ -98,28 +144,32 @@ absl::StatusOr<Transformer> RecogniseTransformer(const Graph& graph) {
   model.sequence = queries[1];
   model.hidden = queries[2];
   model.vocabulary = logits.back();
-  if (attention.attributes.Int("kv_num_heads", model.heads) != model.heads) {
-    return Not("fewer heads of keys than of queries");
-  }
+  model.key_value_heads = attention.attributes.Int("kv_num_heads", model.heads);
   if (absl::Status status = CheckTransformer(model); !status.ok()) return Not(status.message());
   if (absl::Status status = CheckEqualBlocks(graph, attentions); !status.ok()) return status;
 
+  const int output = OutputNode(graph, graph.nodes[losses[0]]);
+  if (output < 0) return Not("no node makes the logits");
+  model.tied = IsTied(graph, output);
   std::vector<Matrix> matrices;
-  for (const GraphNode& node : graph.nodes) AddMatrix(graph, node, &matrices);
-  // Every block has the same. (An output matrix is read through a Transpose and does not stand here.)
-  std::map<Matrix, int64_t> count;
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    if (static_cast<int>(n) != output) AddMatrix(graph, graph.nodes[n], &matrices);
+  }
+  std::map<Matrix, int64_t> count;  // every block has the same
   for (const Matrix& matrix : matrices) ++count[matrix];
   std::vector<Matrix> of_layer;
   for (const auto& [matrix, times] : count) of_layer.insert(of_layer.end(), times / model.layers, matrix);
-  if (!AreOfLayer(of_layer, model.hidden)) {
+  if (!SetFamily(of_layer, &model)) {
     std::vector<std::string> texts;
     for (const auto& [inputs, outputs] : of_layer) texts.push_back(absl::StrCat(inputs, " x ", outputs));
     return Not(
         absl::StrCat("the matrices of a layer are ", absl::StrJoin(texts, ", "), " with a width of ", model.hidden));
   }
+  if (absl::Status status = CheckTransformer(model); !status.ok()) return Not(status.message());
   const double own = ParametersOf(graph), expected = Parameters(model);
   if (std::abs(own / expected - 1) > 0.01) {
-    return Not(absl::StrCat("it has ", own, " parameters where a GPT of this size has ", expected));
+    return Not(
+        absl::StrCat("it has ", own, " parameters where a ", NameOf(model.family), " of this size has ", expected));
   }
   return model;
 }

@@ -1,7 +1,6 @@
 #include "partitioner/search/search.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <string>
@@ -18,6 +17,7 @@ namespace millrace {
 namespace {
 
 constexpr double kSlack = 1.5;
+constexpr double kMostSeconds = 1e100;  // of a step; sums of longer times overflow
 constexpr int64_t kMostBatch = 1 << 24, kMostDevices = 1 << 16;
 constexpr size_t kTooLarge = 3, kGroupsSimulated = 8;
 
@@ -90,7 +90,7 @@ Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* a
   double best = std::numeric_limits<double>::infinity();
   const std::vector<BoundedShape> shapes = BoundedShapes(q, model);
   answer->shapes = static_cast<int64_t>(shapes.size());
-  if (!shapes.empty() && !std::isfinite(shapes[0].bound)) return all;
+  if (!shapes.empty() && !(shapes[0].bound < kMostSeconds)) return all;
   for (size_t i = 0; i < shapes.size(); ++i) {
     if (shapes[i].bound > kSlack * best) {
       answer->shapes_pruned = static_cast<int64_t>(shapes.size() - i);
@@ -100,7 +100,7 @@ Estimated EstimateAll(const SearchQuestion& q, WorkModel* model, SearchAnswer* a
     for (const Configuration& c : VariantsOf(q, shapes[i].shape)) {
       Candidate candidate = {c, EstimateStep(c, model), std::nullopt, ""};
       const Estimate& estimate = candidate.estimate;
-      if (!std::isfinite(estimate.seconds.step)) continue;  // links that never end
+      if (!(estimate.seconds.step < kMostSeconds)) continue;  // links that never end
       ++answer->estimated;
       if (Fits(estimate.memory_bytes, q)) best = std::min(best, candidate.seconds());
       if (estimate.memory_bytes < all.smallest.estimate.memory_bytes) all.smallest = candidate;

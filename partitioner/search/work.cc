@@ -3,8 +3,9 @@
 namespace millrace {
 namespace {
 
-// Of the 34 bytes per element that a layer holds, the two that hold masks are not read by W (Zero Bubble, table 1).
-constexpr double kReadByWeights = 32.0 / 34.0;
+// Of the 34 bytes per element that a GPT's layer holds, the two that hold masks are not read by W (Zero Bubble, table
+// 1). A Llama's has none.
+double ReadByWeights(const Transformer& model) { return model.family == TransformerFamily::kGpt ? 32.0 / 34.0 : 1; }
 
 std::vector<int64_t> Divide(int64_t layers, int64_t stages) {
   std::vector<int64_t> share(stages, layers / stages);
@@ -35,7 +36,7 @@ const PhaseSeconds& WorkModel::Output(const Configuration& c) {
   return at->second;
 }
 
-const Work& WorkModel::WorkOf(const Configuration& c) {
+const StagesWork& WorkModel::WorkOf(const Configuration& c) {
   const WorkKey key = {c.tensor_parallel, c.pipeline, c.chunks, c.micro_batch, c.recompute, c.sequence_parallel};
   if (last_work_.first != key) last_work_ = {key, MakeWork(c)};
   return last_work_.second;
@@ -48,14 +49,14 @@ const LinkUse& WorkModel::LinksFor(const Configuration& c) {
   return last.second;
 }
 
-Work WorkModel::MakeWork(const Configuration& c) {
+StagesWork WorkModel::MakeWork(const Configuration& c) {
   const double t = static_cast<double>(c.tensor_parallel), b = static_cast<double>(c.micro_batch);
   const double hidden = static_cast<double>(model_.hidden), words = static_cast<double>(model_.vocabulary);
   const double tokens = b * static_cast<double>(model_.sequence);
   const double layer_bytes = LayerActivationBytes(model_, b, t, c.sequence_parallel, c.recompute);
   const std::vector<int64_t> layers = Divide(model_.layers, c.stages());
   const PhaseSeconds layer = Layer(c);
-  Work work;
+  StagesWork work;
   work.stages.resize(layers.size());
   for (size_t s = 0; s < layers.size(); ++s) {
     StageWork& stage = work.stages[s];
@@ -64,10 +65,11 @@ Work WorkModel::MakeWork(const Configuration& c) {
     Add(layer, share, &stage.seconds);
     stage.parameters = share * LayerParameters(model_) / t;
     stage.stash_bytes = share * layer_bytes;
-    stage.weight_bytes = stage.stash_bytes * kReadByWeights;
+    stage.weight_bytes = stage.stash_bytes * ReadByWeights(model_);
   }
   work.stages.front().parameters += EmbeddingParameters(model_) / t;
-  if (work.stages.size() > 1) work.stages.back().parameters += words * hidden / t;
+  work.stages.back().parameters += OutputParameters(model_) / t;
+  if (model_.tied && work.stages.size() > 1) work.stages.back().parameters += words * hidden / t;
   Add(Output(c), 1, &work.stages.back().seconds);
   // Input of the last layer norm and of the output matrix, 2 bytes each; float32 logits.
   work.stages.back().stash_bytes += 4 * tokens * hidden / (c.sequence_parallel ? t : 1);

@@ -25,7 +25,7 @@ struct StageWork {
   double weight_bytes = 0;  // of those, until W
 };
 
-struct Work {
+struct StagesWork {
   std::vector<StageWork> stages;  // chunk c of rank r is stage c * p + r
   double output_bytes = 0;        // of the logits, on the last rank while a micro-batch is there
   double layer_parameters = 0;    // of one layer, this rank's share
@@ -41,7 +41,7 @@ class WorkModel {
 
   // REQUIRES: at most as many stages as layers. Both results hold until the next call, and are quick when asked again
   // for what differs in schedule, sharding or placement only.
-  const Work& WorkOf(const Configuration& configuration);
+  const StagesWork& WorkOf(const Configuration& configuration);
   const LinkUse& LinksFor(const Configuration& configuration);
 
   const Transformer& model() const { return model_; }
@@ -51,7 +51,7 @@ class WorkModel {
   using WorkKey = std::tuple<int64_t, int64_t, int64_t, int64_t, ActivationRecompute, bool>;
   using LinkKey = std::tuple<int64_t, int64_t, int64_t>;
 
-  Work MakeWork(const Configuration& configuration);
+  StagesWork MakeWork(const Configuration& configuration);
   const PhaseSeconds& Layer(const Configuration& configuration);
   const PhaseSeconds& Output(const Configuration& configuration);
 
@@ -59,7 +59,7 @@ class WorkModel {
   PaperMachine machine_;
   absl::flat_hash_map<std::tuple<int64_t, int64_t, ActivationRecompute>, PhaseSeconds> layers_;
   absl::flat_hash_map<std::tuple<int64_t, int64_t>, PhaseSeconds> outputs_;
-  std::pair<WorkKey, Work> last_work_;
+  std::pair<WorkKey, StagesWork> last_work_;
   std::pair<LinkKey, LinkUse> last_links_[2];  // by placement
 };
 

@@ -1,4 +1,6 @@
 // Generate, verify and simulate: how long a schedule takes to come from nothing to a figure.
+#include <cmath>
+
 #include "benchmark/benchmark.h"
 #include "partitioner/schedule/make_schedule.h"
 
@@ -25,6 +27,21 @@ void AutomaticZeroBubble(benchmark::State& state) {
               .memory_limit = 64});
 }
 BENCHMARK(AutomaticZeroBubble)->Unit(benchmark::kMillisecond);
+
+// Every stage and every transfer has a time of its own.
+void AutomaticZeroBubbleUneven(benchmark::State& state) {
+  ScheduleRequest request = {.kind = "zb-auto", .ranks = 32, .micro_batches = 256};
+  request.memory_limit = static_cast<double>(state.range(0));
+  for (int r = 0; r < request.ranks; ++r) {
+    const double own = 1 + 0.2 * std::sin(2.4 * r);
+    request.forward.push_back(10.402 * own);
+    request.backward_input.push_back(10.248 * own);
+    request.backward_weight.push_back(7.698 * own);
+    request.communication.push_back(r % 8 == 7 ? 1.3 : 0.46);
+  }
+  Run(state, request);
+}
+BENCHMARK(AutomaticZeroBubbleUneven)->Unit(benchmark::kMillisecond)->Arg(64)->Arg(0);
 
 void Interleaved1F1B(benchmark::State& state) {
   Run(state, {.kind = "interleaved", .ranks = 64, .chunks = 4, .micro_batches = 512});

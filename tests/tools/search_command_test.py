@@ -114,10 +114,52 @@ class SearchCommand(unittest.TestCase):
     def test_other_models_are_planned_without_tensor_parallelism(self):
         graph = self.make('mlp', family='mlp')
         text = self.search(graph, '--devices=cpu:2', '--global-batch=8').stdout
-        self.assertIn('t 1 only', text)
+        self.assertIn('t 1 only, by the costs of the graph\'s own nodes: ', text)
+        self.assertIn('there is no Attention', text)
         self.assertIn('Best plan that this build can run', text)
-        self.assert_refused(CONFIG, "no backend 'elsewhere'", graph, f'--cluster={self.file(NOWHERE % "")}',
-                            '--global-batch=64')
+        # Without a backend, on paper alone.
+        flags = [f'--cluster={self.file(NOWHERE % "")}', '--global-batch=64']
+        found = self.found(graph, *flags)
+        answer = found['paper']['answer']
+        self.assertEqual(answer['tensor_parallel'], 1)
+        self.assertEqual(answer['micro_batch'] * answer['micro_batches'], 64)
+        self.assertIn("no device kind 'elsewhere'", found['plan']['none'])
+        self.assertEqual(found, self.found(graph, *flags))
+        self.assert_refused(USAGE, 'nobody says how to divide', graph, *flags, '--tensor-parallel=2')
+        self.assert_refused(USAGE, 'has the schedule 1f1b', graph, *flags, '--schedule=zb-h1')
+        self.assert_refused(CONFIG, '60 stages for', graph, *flags, '--pp=60')
+
+    def test_replicas_of_each_stage(self):
+        graph = self.make('wide', '--layers=3', '--features=64', '--width=64', family='mlp')
+        flags = [f'--cluster={self.file(NOWHERE % "")}', '--global-batch=64']
+        found = self.found(graph, *flags, '--replicas=3-1')
+        self.assertEqual(found['paper']['answer']['replicas_of_stage'], [3, 1])
+        self.assertEqual([stage['replicas'] for stage in found['paper']['answer']['stages']], [3, 1])
+        text = self.search(graph, *flags, '--replicas=3-1').stdout
+        self.assertIn('replicas 3-1, micro-batch', text)
+        self.assertIn('dealt round', text)
+        # A transformer, where it is asked, and as what equal replicas must bear to be compared with.
+        found = self.found(self.small, *flags, '--replicas=2-1-1', '--tensor-parallel=2')
+        self.assertEqual(found['paper']['answer']['replicas_of_stage'], [2, 1, 1])
+        self.assertEqual(found['paper']['answer']['tensor_parallel'], 2)
+        found = self.found(self.small, *flags)
+        unequal = found['paper']['unequal_replicas']
+        if 'answer' in unequal:
+            self.assertLess(unequal['answer']['seconds'], found['paper']['answer']['seconds'])
+        self.assert_refused(CONFIG, 'nothing was written', graph, *flags, '--replicas=3-1',
+                            f'--out={os.path.join(self.shared, "none.plan")}')
+        self.assert_refused(CONFIG, '65 replicas of stages on 64 devices', graph, *flags, '--replicas=64-1')
+        for words, value in (('at least 1 is needed', '3-0'), ('at least 1 is needed', '3--1'),
+                             ('at least 1 is needed', 'nan'), ('at least 1 is needed', '99999999999999999999')):
+            self.assert_refused(USAGE, words, graph, *flags, f'--replicas={value}')
+
+    def test_a_llama(self):
+        graph = self.make('llama', '--layers=4', '--heads=8', '--kv-heads=2', '--width=256', '--hidden=704',
+                          '--vocab=1024', '--context=128', family='llama')
+        found = self.found(graph, f'--cluster={self.file(NOWHERE % "")}', '--global-batch=64', '--tensor-parallel=4')
+        self.assertEqual(found['paper']['answer']['tensor_parallel'], 4)
+        text = self.search(graph, f'--cluster={self.file(NOWHERE % "")}', '--global-batch=64').stdout
+        self.assertIn('a Llama: 4 layers, hidden 256', text)
 
     def test_what_is_missing_is_told(self):
         small = self.file(NOWHERE % 'memory_bytes: 4000000000')
@@ -143,11 +185,33 @@ class SearchCommand(unittest.TestCase):
                             ('flops_per_second is nan', NOWHERE % 'bytes_per_second: 1' + ' devices { name: "y" kind: "z" '
                              'flops_per_second: nan }'),
                             ('count of 4000000000', 'schema_version: 1 devices { name: "a" kind: "b" count: 4000000000 }'),
+                            ('has no kind', 'schema_version: 1 devices { name: "a" }'),
+                            ('has no name', 'schema_version: 1 devices { kind: "a" }'),
+                            ('latency_seconds is -1', NOWHERE % '' + ' between_hosts { latency_seconds: -1 }'),
+                            ('bytes_per_second is inf', NOWHERE % '' + ' inside_host { bytes_per_second: inf }'),
+                            ('latency_seconds is nan', NOWHERE % '' + ' links { from: "*" to: "*" '
+                             'latency_seconds: nan }'),
+                            ('peak_flops_per_second is nan', 'schema_version: 1 devices { name: "x" kind: "elsewhere" '
+                             'peak_flops_per_second: nan }'),
+                            ('above its peak', 'schema_version: 1 devices { name: "x" kind: "elsewhere" '
+                             'peak_flops_per_second: 1 flops_per_second: 2 }'),
+                            ('there is no device', NOWHERE % '' + ' links { from: "q" to: "*" latency_seconds: 1 }'),
+                            ('devices_per_host is 4000000000', 'schema_version: 1 devices_per_host: 4000000000 '
+                             'devices { name: "x" kind: "elsewhere" }'),
+                            ('another device has the name', 'schema_version: 1 devices { name: "x" kind: "e" } '
+                             'devices { name: "x" kind: "e" }'),
+                            ('check flops_per_second', 'schema_version: 1 devices { name: "x" kind: "elsewhere" '
+                             'count: 2 peak_flops_per_second: 1e-300 }'),
                             ("kinds 'a' and 'b'", 'schema_version: 1 devices { name: "x" kind: "a" } '
                              'devices { name: "y" kind: "b" }')):
             done = self.search(self.small, f'--cluster={self.file(text)}', '--global-batch=4')
             self.assertIn(done.returncode, (BAD, CONFIG), done.stderr)
             self.assertIn(words, done.stderr)
+            self.assertEqual(len(done.stderr.strip().split('\n')), 1, done.stderr)
+        nowhere = f'--cluster={self.file(NOWHERE % "")}'
+        self.assert_refused(CONFIG, 'no configuration of 64 devices, 4 layers', self.small, nowhere,
+                            '--global-batch=64', '--pp=60')
+        self.assert_refused(CONFIG, 'the global batch is', self.small, nowhere, '--global-batch=1000000000000')
 
     def test_examples_are_read(self):
         found = self.found(self.make('gpt', '--layers=24', '--heads=16', '--width=2048', '--vocab=51200',

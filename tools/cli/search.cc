@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -16,11 +17,13 @@
 #include "partitioner/search/recognise.h"
 #include "partitioner/search/replica_plan.h"
 #include "partitioner/search/search.h"
+#include "partitioner/search/transformer_replicas.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/plan/simulate.h"
 #include "runtime/plan/verify.h"
 #include "tools/cli/command.h"
+#include "tools/cli/replica_text.h"
 #include "tools/cli/search_text.h"
 #include "tools/report/units.h"
 
@@ -36,7 +39,7 @@ class SearchPrinter {
       : model_(model), own_(search), plan_(plan), flags_(flags), out_(out), json_(json) {}
 
   absl::Status Run() {
-    MR_RETURN_IF_ERROR(CheckFlags());
+    MR_RETURN_IF_ERROR(CheckSearchFlags(own_, plan_, flags_));
     MR_ASSIGN_OR_RETURN(cluster_, ClusterOf(plan_));
     MR_ASSIGN_OR_RETURN(const Graph graph, BuildGraph(model_, 1));
     absl::StatusOr<PaperMachine> machine = MachineOf(cluster_);
@@ -50,101 +53,102 @@ class SearchPrinter {
   }
 
  private:
-  absl::Status CheckFlags() const {
-    if (plan_.cluster.empty() && plan_.devices.empty()) {
-      return UsageError("--global-batch needs to know the devices: give --cluster=FILE or --devices=KIND:COUNT");
-    }
-    for (const char* name : {"micro-batches", "memory-limit", "cut-after", "cut", "dump", "recompute-as",
-                             "recompute-segments", "dp", "shard-optimizer"}) {
-      if (flags_.WasGiven(name)) {
-        return UsageError(absl::StrCat("--", name, " has no meaning with --global-batch, which chooses by itself"));
-      }
-    }
-    if (own_.global_batch < 1) {
-      return UsageError(absl::StrCat("--global-batch=", own_.global_batch, ": at least 1 sample is needed"));
-    }
-    for (const auto& [name, value] :
-         {std::pair("tensor-parallel", own_.tensor_parallel), std::pair("replicas", own_.replicas),
-          std::pair("pp", plan_.pp), std::pair("micro-batch", plan_.micro_batch), std::pair("chunks", plan_.chunks)}) {
-      if (value < 0 || (flags_.WasGiven(name) && value == 0)) {
-        return UsageError(absl::StrCat("--", name, "=", value, ": at least 1 is needed to fix it"));
-      }
-    }
-    if (own_.sharding < -1 || own_.sharding > 3) {
-      return UsageError(absl::StrCat("--sharding=", own_.sharding, ": there are levels 0 to 3, and -1 for any"));
-    }
-    return absl::OkStatus();
-  }
-
-  int64_t Fixed(const char* name, int64_t value) const { return flags_.WasGiven(name) ? value : 0; }
-
-  absl::StatusOr<SearchQuestion> QuestionOf(const Transformer& model) const {
-    SearchQuestion q;
-    q.model = model;
-    q.machine = machine_;
-    q.global_batch = own_.global_batch;
-    q.tensor_parallel = own_.tensor_parallel;
-    q.replicas = own_.replicas;
-    q.pipeline = Fixed("pp", plan_.pp);
-    q.micro_batch = Fixed("micro-batch", plan_.micro_batch);
-    q.chunks = Fixed("chunks", plan_.chunks);
-    if (own_.sharding >= 0) q.sharding = static_cast<int>(own_.sharding);
-    if (flags_.WasGiven("schedule")) {
-      for (SearchedSchedule schedule : {SearchedSchedule::k1F1B, SearchedSchedule::kInterleaved,
-                                        SearchedSchedule::kZbH1, SearchedSchedule::kZbH2}) {
-        if (plan_.schedule == NameOf(schedule)) q.schedule = schedule;
-      }
-      if (!q.schedule.has_value() && plan_.schedule != "auto") {
-        return UsageError(absl::StrCat("--schedule=", plan_.schedule,
-                                       ": the search on paper knows 1f1b, interleaved, zb-h1, zb-h2 and auto"));
-      }
-    }
-    if (flags_.WasGiven("recompute")) {
-      if (plan_.recompute != "none" && plan_.recompute != "all") {
-        return UsageError(
-            absl::StrCat("--recompute=", plan_.recompute, ": with --global-batch there are none and all"));
-      }
-      q.recompute = plan_.recompute == "all" ? ActivationRecompute::kFull : ActivationRecompute::kNone;
-    }
-    return q;
-  }
-
   void Say(const std::string& text) const {
     if (!json_) std::printf("%s", text.c_str());
   }
 
   absl::Status OnPaper(const absl::StatusOr<Transformer>& transformer, bool has_backend) {
-    if (!transformer.ok()) {
-      if (!has_backend) {
-        return ConfigError(absl::StrCat("the model on paper knows GPTs only, and ", transformer.status().message(),
-                                        "; this build has no backend '", absl::CHexEscape(cluster_.devices(0).kind()),
-                                        "' to plan for either"));
-      }
-      Say(absl::StrCat("t 1 only: ", transformer.status().message(), "\n"));
-      values_["paper"] = {{"none", std::string(transformer.status().message())}};
-      return absl::OkStatus();
-    }
-    MR_ASSIGN_OR_RETURN(const SearchQuestion question, QuestionOf(*transformer));
-    Say(absl::StrFormat(
-        "%s: %d layers, hidden %d, %d heads, sequence %d, vocabulary %d: %.1f million parameters\n"
-        "%d devices, %d in a host, %.1f TFLOP/s each; global batch %d\n",
-        absl::CHexEscape(model_.name()), transformer->layers, transformer->hidden, transformer->heads,
-        transformer->sequence, transformer->vocabulary, Parameters(*transformer) / 1e6, machine_.devices,
-        machine_.devices_per_host, machine_.device.peak_flops / 1e12, own_.global_batch));
-    absl::StatusOr<SearchAnswer> answer = Search(question);
-    if (!answer.ok()) {
-      if (!has_backend) return WithExit(answer.status(), kExitBadConfig);
-      Say(absl::StrCat("On paper: ", answer.status().message(), "\n"));
-      values_["paper"] = {{"none", std::string(answer.status().message())}};
-      return absl::OkStatus();
-    }
-    Say(PaperText(question, *answer));
-    values_["paper"] = ToJson(question, *answer);
-    paper_ = answer->ranked[0].configuration;
+    Say(absl::StrFormat("%d devices, %d in a host, %.1f TFLOP/s each; global batch %d\n", machine_.devices,
+                        machine_.devices_per_host, machine_.device.peak_flops / 1e12, own_.global_batch));
+    MR_ASSIGN_OR_RETURN(const std::vector<int64_t> replicas, ReplicasOf(own_));
+    const absl::Status status = !transformer.ok()     ? ByNodes(transformer.status())
+                                : replicas.size() > 1 ? ByStage(*transformer, replicas)
+                                                      : Equal(*transformer);
+    if (status.ok() || ExitCodeOf(status) == kExitUsage) return status;
+    if (!has_backend) return WithExit(status, kExitBadConfig);
+    Say(absl::StrCat("On paper: ", status.message(), "\n"));
+    values_["paper"] = {{"none", std::string(status.message())}};
     return absl::OkStatus();
   }
 
+  // Any graph that is no transformer.
+  absl::Status ByNodes(const absl::Status& why) {
+    Say(absl::StrCat("t 1 only, by the costs of the graph's own nodes: ", why.message(), "\n"));
+    MR_ASSIGN_OR_RETURN(const ReplicaQuestion question, GraphQuestion(own_, plan_, flags_, machine_, model_));
+    MR_ASSIGN_OR_RETURN(const ReplicaAnswer answer, SearchReplicas(question));
+    Say(ReplicaText("Answer on paper, modelled and played:", answer, machine_));
+    values_["paper"] = ToJson(answer);
+    values_["paper"]["by_nodes"] = std::string(why.message());
+    const ReplicatedPipeline& best = answer.ranked[0].pipeline;
+    Configuration equal;
+    equal.pipeline = static_cast<int64_t>(best.stages.size());
+    equal.replicas = best.stages[0].replicas;
+    equal.micro_batch = best.micro_batch;
+    equal.micro_batches = best.micro_batches / equal.replicas;
+    equal.recompute = best.recompute;
+    const bool are_equal = std::all_of(best.stages.begin(), best.stages.end(),
+                                       [&](const ReplicatedStage& stage) { return stage.replicas == equal.replicas; });
+    if (are_equal && best.micro_batches % equal.replicas == 0) paper_ = equal;
+    return absl::OkStatus();
+  }
+
+  void SayTransformer(const Transformer& t) const {
+    Say(absl::StrFormat(
+        "%s, a %s: %d layers, hidden %d, %d heads, sequence %d, vocabulary %d: %.1f million parameters\n",
+        absl::CHexEscape(model_.name()), NameOf(t.family), t.layers, t.hidden, t.heads, t.sequence, t.vocabulary,
+        Parameters(t) / 1e6));
+  }
+
+  // A transformer with the numbers of replicas that were asked for.
+  absl::Status ByStage(const Transformer& transformer, const std::vector<int64_t>& replicas) {
+    SayTransformer(transformer);
+    MR_ASSIGN_OR_RETURN(const SearchQuestion question, TransformerQuestion(own_, plan_, flags_, machine_, transformer));
+    MR_ASSIGN_OR_RETURN(const ReplicaAnswer answer,
+                        SearchReplicasOf(question, replicas, std::numeric_limits<double>::infinity()));
+    if (answer.ranked.empty()) {
+      return absl::InvalidArgumentError(
+          "stages with replicas of their own number have the schedule 1f1b, one chunk, and sharding 0 or 1");
+    }
+    Say(ReplicaText("Answer on paper, modelled and played:", answer, machine_));
+    values_["paper"] = ToJson(answer);
+    return absl::OkStatus();
+  }
+
+  // A transformer: equal replicas, and what is faster with others.
+  absl::Status Equal(const Transformer& transformer) {
+    SayTransformer(transformer);
+    MR_ASSIGN_OR_RETURN(const SearchQuestion question, TransformerQuestion(own_, plan_, flags_, machine_, transformer));
+    MR_ASSIGN_OR_RETURN(const SearchAnswer answer, Search(question));
+    MR_ASSIGN_OR_RETURN(const ReplicaAnswer unequal, SearchReplicasOf(question, {}, answer.ranked[0].seconds()));
+    Say(PaperText(question, answer));
+    values_["paper"] = ToJson(question, answer);
+    paper_ = answer.ranked[0].configuration;
+    values_["paper"]["unequal_replicas"] = ToJson(unequal);
+    if (!unequal.ranked.empty()) {
+      const double faster = 100 * (1 - unequal.ranked[0].step.seconds.step / answer.ranked[0].seconds());
+      Say(ReplicaText(
+          absl::StrFormat("%.1f %% faster still, each stage with its own cut and replicas (on paper):", faster),
+          unequal, machine_));
+    }
+    return absl::OkStatus();
+  }
+
+  // What was fixed may be possible on paper only. Empty: nothing was.
+  static std::string OnPaperAlone(const SearchFlags& own, const std::vector<int64_t>& replicas) {
+    if (replicas.size() > 1) return "stages with numbers of replicas of their own are planned on paper only";
+    if (own.sharding > 1) return "the runtime divides optimizer state (--sharding=1), not yet what level 2 and 3 do";
+    if (own.tensor_parallel > 1) return "the runtime has no tensor parallelism";
+    return "";
+  }
+
   absl::Status ToRun(const KernelNeedsFn& needs) {
+    MR_ASSIGN_OR_RETURN(const std::vector<int64_t> replicas, ReplicasOf(own_));
+    if (const std::string why = OnPaperAlone(own_, replicas); !why.empty()) {
+      if (!out_.empty()) return ConfigError(absl::StrCat(why, ": nothing was written"));
+      Say(absl::StrCat("No plan to run: ", why, "\n"));
+      values_["plan"] = {{"none", why}};
+      return absl::OkStatus();
+    }
     PlanQuestion question;
     MR_ASSIGN_OR_RETURN(question.options, PlanOptionsOf(plan_));
     question.global_batch = own_.global_batch;
@@ -153,8 +157,8 @@ class SearchPrinter {
     question.fixed_schedule = flags_.WasGiven("schedule");
     question.fixed_recompute = flags_.WasGiven("recompute");
     question.fixed_sharding = own_.sharding >= 0;
-    question.options.shard_optimizer = static_cast<int>(std::clamp<int64_t>(own_.sharding, 0, 1));
-    question.fixed_replicas = static_cast<int>(own_.replicas);
+    question.options.shard_optimizer = static_cast<int>(std::max<int64_t>(own_.sharding, 0));
+    question.fixed_replicas = replicas.empty() ? 0 : static_cast<int>(replicas[0]);
     absl::StatusOr<PlanSearchAnswer> answer = SearchPlans(model_, question, needs);
     if (!answer.ok()) return WithExit(answer.status(), kExitBadConfig);
     MR_RETURN_IF_ERROR(VerifyPlan(answer->plan));
@@ -170,7 +174,10 @@ class SearchPrinter {
   absl::Status NotHere(const absl::Status& why) {
     Say(absl::StrCat("Nothing here to run it: ", why.message(), "\n"));
     values_["plan"] = {{"none", std::string(why.message())}};
-    if (out_.empty() || !paper_.has_value()) return absl::OkStatus();
+    if (out_.empty()) return absl::OkStatus();
+    if (!paper_.has_value()) {
+      return ConfigError("a plan holds equal replicas only, and those of the answer are not: nothing was written");
+    }
     absl::StatusOr<proto::ExecutionPlan> plan = MakeReplicaPlan(model_, *paper_, machine_);
     if (!plan.ok()) return WithExit(plan.status(), kExitBadConfig);
     MR_RETURN_IF_ERROR(VerifyPlan(*plan));
@@ -201,13 +208,6 @@ class SearchPrinter {
 };
 
 }  // namespace
-
-void SearchFlags::Declare(FlagSet* flags) {
-  flags->Int("global-batch", &global_batch, "samples in a step: search how to train, on --cluster or --devices");
-  flags->Int("tensor-parallel", &tensor_parallel, "of the search: fixed degree t; 0: any");
-  flags->Int("replicas", &replicas, "of the search: fixed number d of replicas; 0: any");
-  flags->Int("sharding", &sharding, "of the search: fixed level 0 to 3 of optimizer sharding; -1: any");
-}
 
 absl::Status PartitionSearch(const proto::Model& model, const SearchFlags& search, const PlanFlags& plan_flags,
                              const FlagSet& flags, const std::string& out, bool json) {

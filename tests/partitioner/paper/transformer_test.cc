@@ -42,7 +42,45 @@ TEST(Transformer, ActivationsOfALayer) {
   EXPECT_EQ(LayerActivationBytes(m, 1, 8, true, ActivationRecompute::kFull), tokens * 2);
 }
 
+Transformer Llama(int64_t layers, int64_t hidden, int64_t heads, int64_t key_heads, int64_t mlp, int64_t words) {
+  return {.layers = layers,
+          .hidden = hidden,
+          .heads = heads,
+          .sequence = 2048,
+          .vocabulary = words,
+          .family = TransformerFamily::kLlama,
+          .key_value_heads = key_heads,
+          .mlp = mlp,
+          .tied = false};
+}
+
+// The published counts: 7B, 65B of the first Llama, 70B of the second, 8B of the third.
+TEST(Transformer, Llamas) {
+  EXPECT_EQ(Parameters(Llama(32, 4096, 32, 32, 11008, 32000)), 6738415616);
+  EXPECT_EQ(Parameters(Llama(80, 8192, 64, 64, 22016, 32000)), 65285660672);
+  EXPECT_EQ(Parameters(Llama(80, 8192, 64, 8, 28672, 32000)), 68976648192);
+  EXPECT_EQ(Parameters(Llama(32, 4096, 32, 8, 14336, 128256)), 8030261248);
+}
+
+// A Llama with GPT's shapes computes what the GPT computes: 2 h^2 + 2 h k + 3 h f = 12 h^2 at k = h, f = 8 h / 3.
+TEST(Transformer, LlamaFlops) {
+  Transformer gpt = {.layers = 4, .hidden = 384, .heads = 4, .sequence = 128, .vocabulary = 1000};
+  Transformer llama = Llama(4, 384, 4, 4, 1024, 1000);
+  llama.sequence = 128;
+  for (ActivationRecompute recompute :
+       {ActivationRecompute::kNone, ActivationRecompute::kSelective, ActivationRecompute::kFull}) {
+    EXPECT_EQ(HardwareFlops(llama, 8, recompute), HardwareFlops(gpt, 8, recompute));
+  }
+  const double tokens = 128.0 * 384;
+  EXPECT_EQ(LayerActivationBytes(llama, 1, 1, false, ActivationRecompute::kSelective), tokens * (12 + 4 + 16));
+  EXPECT_EQ(LayerActivationBytes(llama, 1, 4, true, ActivationRecompute::kNone),
+            (tokens * 32 + 2 * 4 * 128.0 * 128) / 4);
+}
+
 TEST(Transformer, NonsenseIsNamed) {
+  EXPECT_THAT(CheckTransformer(Llama(2, 64, 8, 3, 128, 100)).message(),
+              HasSubstr("3 heads of keys do not divide the 8"));
+  EXPECT_THAT(CheckTransformer(Llama(2, 64, 8, 4, 0, 100)).message(), HasSubstr("mlp is 0"));
   Transformer m = kTrillion;
   m.heads = 161;
   EXPECT_THAT(CheckTransformer(m).message(), HasSubstr("161 heads do not divide the hidden size 25600"));
