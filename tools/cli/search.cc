@@ -137,7 +137,6 @@ class SearchPrinter {
   static std::string OnPaperAlone(const SearchFlags& own, const std::vector<int64_t>& replicas) {
     if (replicas.size() > 1) return "stages with numbers of replicas of their own are planned on paper only";
     if (own.sharding > 1) return "the runtime divides optimizer state (--sharding=1), not yet what level 2 and 3 do";
-    if (own.tensor_parallel > 1) return "the runtime has no tensor parallelism";
     return "";
   }
 
