@@ -23,8 +23,9 @@
 namespace millrace {
 namespace {
 
-// The last messages of a job: the coordinator waits so long for ranks to have read them.
-constexpr absl::Duration kFarewell = absl::Seconds(5);
+// The last messages of a job: the coordinator waits so long for ranks to have read them, less where one of them may be
+// stuck.
+constexpr absl::Duration kFarewell = absl::Seconds(5), kFarewellAfterFailure = absl::Milliseconds(300);
 constexpr absl::Duration kTokenRetry = absl::Milliseconds(200);
 
 // As the launcher says, or because nobody else could come.
@@ -178,7 +179,9 @@ absl::Status GlooMembership::End(const absl::Status& mine) {
     const absl::Status left = seat->Leave();
     if (first.ok()) first = left;
   }
-  if (coordinator_ != nullptr) coordinator_->AwaitEmpty(kFarewell);
+  seats_.clear();
+  const bool in_order = first.ok() || absl::IsCancelled(first);
+  if (coordinator_ != nullptr) coordinator_->AwaitEmpty(in_order ? kFarewell : kFarewellAfterFailure);
   return first;
 }
 

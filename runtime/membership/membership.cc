@@ -22,39 +22,39 @@ std::string Launch(const LaunchContract& contract) {
 
 }  // namespace
 
-absl::StatusOr<Transport> ParseTransport(absl::string_view name) {
-  for (Transport transport : {Transport::kInProcess, Transport::kGloo, Transport::kMpi}) {
+absl::StatusOr<TransportKind> ParseTransport(absl::string_view name) {
+  for (TransportKind transport : {TransportKind::kInProcess, TransportKind::kGloo, TransportKind::kMpi}) {
     if (NameOf(transport) == name) return transport;
   }
   return absl::InvalidArgumentError(
       absl::StrCat("there is no transport '", name, "'; there are in_process, gloo and mpi"));
 }
 
-absl::string_view NameOf(Transport transport) {
+absl::string_view NameOf(TransportKind transport) {
   switch (transport) {
-    case Transport::kInProcess:
+    case TransportKind::kInProcess:
       return "in_process";
-    case Transport::kGloo:
+    case TransportKind::kGloo:
       return "gloo";
-    case Transport::kMpi:
+    case TransportKind::kMpi:
       return "mpi";
   }
   return "";
 }
 
-absl::StatusOr<Transport> ChooseTransport(absl::string_view name, const LaunchContract& contract) {
+absl::StatusOr<TransportKind> ChooseTransport(absl::string_view name, const LaunchContract& contract) {
   const bool by_mpi = contract.source_key == "mpi";
   if (name.empty()) {
-    if (!contract.launched()) return Transport::kInProcess;
-    return by_mpi && MpiLinked() ? Transport::kMpi : Transport::kGloo;
+    if (!contract.launched()) return TransportKind::kInProcess;
+    return by_mpi && MpiLinked() ? TransportKind::kMpi : TransportKind::kGloo;
   }
-  MR_ASSIGN_OR_RETURN(const Transport transport, ParseTransport(name));
-  if (transport == Transport::kInProcess && contract.launched() && contract.size > 1) {
+  MR_ASSIGN_OR_RETURN(const TransportKind transport, ParseTransport(name));
+  if (transport == TransportKind::kInProcess && contract.launched() && contract.size > 1) {
     return absl::FailedPreconditionError(absl::StrCat("--comm=in_process runs all ranks in one process, but ",
                                                       Launch(contract),
                                                       "; leave --comm out, or set MILLRACE_LAUNCH=single to be alone"));
   }
-  if (transport == Transport::kMpi && !contract.launched()) {
+  if (transport == TransportKind::kMpi && !contract.launched()) {
     return absl::FailedPreconditionError(
         "--comm=mpi: this process was not started by an MPI launcher; mpirun -np RANKS millrace train ... starts all");
   }
@@ -68,13 +68,13 @@ std::vector<int> RanksOf(const LaunchContract& contract) {
 }
 
 absl::StatusOr<std::unique_ptr<Membership>> Membership::Make(const MembershipOptions& options) {
-  if (options.transport == Transport::kInProcess) return std::unique_ptr<Membership>(new Alone);
+  if (options.transport == TransportKind::kInProcess) return std::unique_ptr<Membership>(new Alone);
   if (options.contract.size != options.ranks) {
     return absl::FailedPreconditionError(absl::StrCat("the plan has ", options.ranks, " ranks, but ",
                                                       Launch(options.contract), "; start ", options.ranks,
                                                       " processes, or make a plan for ", options.contract.size));
   }
-  return options.transport == Transport::kMpi ? MakeMpiMembership(options) : MakeGlooMembership(options);
+  return options.transport == TransportKind::kMpi ? MakeMpiMembership(options) : MakeGlooMembership(options);
 }
 
 }  // namespace millrace

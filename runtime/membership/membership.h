@@ -18,18 +18,18 @@
 
 namespace millrace {
 
-enum class Transport { kInProcess, kGloo, kMpi };
+enum class TransportKind { kInProcess, kGloo, kMpi };
 
 // "in_process", "gloo" or "mpi". INVALID_ARGUMENT lists them.
-absl::StatusOr<Transport> ParseTransport(absl::string_view name);
-absl::string_view NameOf(Transport transport);
+absl::StatusOr<TransportKind> ParseTransport(absl::string_view name);
+absl::string_view NameOf(TransportKind transport);
 
 // What `name` asks for; with an empty one, what the launch suggests: MPI's ranks use MPI where this build has it, those
 // of other launchers gloo, a process alone in_process. FAILED_PRECONDITION when the two do not go together.
-absl::StatusOr<Transport> ChooseTransport(absl::string_view name, const LaunchContract& contract);
+absl::StatusOr<TransportKind> ChooseTransport(absl::string_view name, const LaunchContract& contract);
 
 struct MembershipOptions {
-  Transport transport = Transport::kInProcess;
+  TransportKind transport = TransportKind::kInProcess;
   LaunchContract contract;
   int ranks = 1;          // of the plan
   std::string plan_hash;  // the same in all processes, and so is the version

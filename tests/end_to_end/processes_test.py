@@ -1,5 +1,6 @@
 """One plan in one process and in several, however they are started: the same losses, the same weights."""
 import glob
+import json
 import os
 import re
 import shutil
@@ -62,7 +63,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def make(cls, *arguments):
-        done = subprocess.run([runs.PROGRAM, *arguments], capture_output=True, text=True, check=False,
+        done = subprocess.run([runs.PROGRAM, *arguments], capture_output=True, text=True, errors='replace', check=False,
                               env=clean_environment())
         assert done.returncode == 0, done.stderr
 
@@ -82,7 +83,8 @@ class Case(unittest.TestCase):
         """The processes that torchrun would start, with its environment."""
         port = str(free_port())
         return [self.start([runs.PROGRAM, *flags], RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank),
-                           LOCAL_WORLD_SIZE=str(count), MASTER_ADDR='localhost', MASTER_PORT=port, **more)
+                           LOCAL_WORLD_SIZE=str(count), MASTER_ADDR='localhost', MASTER_PORT=port,
+                           TMPDIR=self.folder, **more)
                 for rank in range(count)]
 
     def finish(self, processes, codes=None):
@@ -119,7 +121,7 @@ class Gloo(Case):
         self.assertIn('trained', said[0][0])
         self.assertEqual(said[1][0], '')
         self.assert_same_run('torchrun')
-        self.assertEqual(glob.glob(os.path.join(os.environ.get('TMPDIR', '/tmp'), f'millrace-{os.getuid()}-*')), [])
+        self.assertEqual(glob.glob(self.at('*.token')), [])
 
     def test_a_stop_of_one_stops_all_and_one_process_resumes(self):
         flags = self.train_flags('stopped', 2, steps=2000)
@@ -151,7 +153,7 @@ class Gloo(Case):
         print(f'rank 0 ended {took:.2f} s after rank 1 was killed: {err.strip().splitlines()[-1:]}')
         self.assertEqual(processes[0].returncode, 75, out + err)
         self.assertIn('rank 1', err)
-        self.assertLess(took, 10)
+        self.assertLess(took, 5)
 
     def test_the_supervisor_starts_again_after_a_kill(self):
         run = self.start([runs.PROGRAM, *self.train_flags('restarted', 2, '--comm=gloo', '--max-restarts=2')])
@@ -188,9 +190,12 @@ class Gloo(Case):
 class Mpirun(Case):
     def mpirun(self, count, flags):
         return self.start(['mpirun', '-np', str(count), '--oversubscribe', '--allow-run-as-root', runs.PROGRAM, *flags],
-                          PMIX_SERVER_TMPDIR=self.folder)
+                          PMIX_SERVER_TMPDIR=self.folder, TMPDIR=self.folder)
 
     def test_over_mpi(self):
+        doctor = json.loads(runs.millrace('doctor', '--json').stdout)
+        if 'mpi' not in [transport['name'] for transport in doctor['transports']]:
+            self.skipTest('this build has no MPI')
         for pp in (2, 4):
             out = f'mpi{pp}'
             self.finish([self.mpirun(pp, self.train_flags(out, pp, '--comm=mpi'))])

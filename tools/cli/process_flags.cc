@@ -65,10 +65,10 @@ absl::StatusOr<LaunchContract> ProcessFlags::Contract() const {
 }
 
 absl::StatusOr<bool> ProcessFlags::Supervises(const LaunchContract& contract) const {
-  const absl::StatusOr<Transport> transport = ChooseTransport(comm_, contract);
+  const absl::StatusOr<TransportKind> transport = ChooseTransport(comm_, contract);
   if (absl::IsInvalidArgument(transport.status())) return WithExit(transport.status(), kExitUsage);
   MR_RETURN_IF_ERROR(transport.status());
-  return *transport == Transport::kGloo && !contract.launched();
+  return *transport == TransportKind::kGloo && !contract.launched();
 }
 
 absl::Status ProcessFlags::Supervise(const proto::ExecutionPlan& plan, bool prefix) const {

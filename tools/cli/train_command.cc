@@ -123,8 +123,8 @@ class TrainCommand : public Command {
     std::signal(SIGTERM, OnSignal);
     const absl::StatusOr<std::unique_ptr<Trainer>> trainer =
         Trainer::Create(plan, model_path_.empty() ? nullptr : &model, config, options);
-    absl::StatusOr<RunResults> results = trainer.status();
-    if (trainer.ok()) results = (*trainer)->Run();
+    const absl::StatusOr<RunResults> results =
+        trainer.ok() ? (*trainer)->Run() : absl::StatusOr<RunResults>(trainer.status());
     const absl::Status status = membership->End(results.status());
     if (absl::IsCancelled(status)) {
       // Also where another process was told.

@@ -3,17 +3,24 @@
 #include <unistd.h>
 
 #include "kernels/backends.h"
+#include "runtime/comm/mpi/mpi.h"
 
 namespace millrace {
 
-std::vector<Transport> LinkedTransports() { return {{"in_process", "ranks that are threads of one process"}}; }
+std::vector<Transport> LinkedTransports() {
+  std::vector<Transport> linked = {{"in_process", "ranks that are threads of one process"},
+                                   {"gloo", "processes of one machine or many, over TCP"}};
+  if (MpiLinked()) linked.push_back({"mpi", "processes that mpirun or srun started, over the MPI library"});
+  return linked;
+}
 
 Examination Examine(const LaunchEnvironment& environment) {
   Examination examination;
   examination.findings = AskLaunchers(environment);
   examination.contract = WeighLaunchers(environment, examination.findings);
   if (const std::string* const chosen = environment.Find("MILLRACE_LAUNCH")) examination.chosen = *chosen;
-  if (const std::string* const devices = environment.Find("CUDA_VISIBLE_DEVICES")) examination.visible_devices = *devices;
+  if (const std::string* const devices = environment.Find("CUDA_VISIBLE_DEVICES"))
+    examination.visible_devices = *devices;
   examination.cores = FindAllowedCores(environment.root);
   examination.online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   for (const std::string& kind : Backends()) {

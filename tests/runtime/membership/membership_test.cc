@@ -30,7 +30,7 @@ LaunchContract Contract(int rank, int size, int port, const std::string& source 
 
 MembershipOptions Options(const LaunchContract& contract) {
   MembershipOptions options;
-  options.transport = Transport::kGloo;
+  options.transport = TransportKind::kGloo;
   options.contract = contract;
   options.ranks = contract.size;
   options.plan_hash = "aaaa";
@@ -47,15 +47,15 @@ int NextTestPort() {
 
 TEST(ChooseTransport, FollowsTheLauncherUnlessAskedOtherwise) {
   const LaunchContract alone;
-  EXPECT_EQ(*ChooseTransport("", alone), Transport::kInProcess);
-  EXPECT_EQ(*ChooseTransport("gloo", alone), Transport::kGloo);
+  EXPECT_EQ(*ChooseTransport("", alone), TransportKind::kInProcess);
+  EXPECT_EQ(*ChooseTransport("gloo", alone), TransportKind::kGloo);
   EXPECT_EQ(ChooseTransport("mpi", alone).status().code(), absl::StatusCode::kFailedPrecondition);
   const LaunchContract torchrun = Contract(0, 2, 1);
-  EXPECT_EQ(*ChooseTransport("", torchrun), Transport::kGloo);
+  EXPECT_EQ(*ChooseTransport("", torchrun), TransportKind::kGloo);
   const absl::Status refused = ChooseTransport("in_process", torchrun).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("torchrun says rank 0 of 2"));
-  EXPECT_EQ(*ChooseTransport("gloo", Contract(0, 2, 1, "mpi")), Transport::kGloo);
+  EXPECT_EQ(*ChooseTransport("gloo", Contract(0, 2, 1, "mpi")), TransportKind::kGloo);
   const absl::Status unknown = ChooseTransport("glue", alone).status();
   EXPECT_EQ(unknown.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(unknown.message()), HasSubstr("in_process, gloo and mpi"));
