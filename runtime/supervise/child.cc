@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -107,7 +106,7 @@ absl::StatusOr<Child> Child::Start(const ChildOptions& options) {
     return absl::ErrnoToStatus(fork_error, "cannot start a process");
   }
   setpgid(pid, pid);  // here too: a signal may be sent before the child gets to it
-  Child child(pid, pidfd_open(pid, 0));
+  Child child(pid, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   const int pidfd_error = errno;
   int error = 0;
   ssize_t got;

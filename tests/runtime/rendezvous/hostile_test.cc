@@ -162,6 +162,12 @@ TEST_F(HostileTest, MoreConnectionsThanDescriptorsDoNotEndTheJob) {
   }
   EXPECT_LT(sockets.size(), 200);
   ExpectTheJobWorks(clients, "crowded");
+  ASSERT_GT(sockets.size(), 10);
+  for (int i = 0; i < 10; ++i) {  // this process made the crowd itself, and leaves room for the next line
+    close(sockets.back());
+    sockets.pop_back();
+  }
+  EXPECT_TRUE(std::ifstream("/proc/self/status").good()) << "files can be opened";
   for (const int fd : sockets) close(fd);
   ExpectTheJobWorks(clients, "after");
   EXPECT_FALSE(server_->failure().has_value());

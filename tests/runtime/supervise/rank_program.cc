@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -82,7 +83,7 @@ class Rank {
     if (order == "exit78") _exit(78);
     if (order == "quit") _exit(0);
     if (order == "report") std::exit(Failed(absl::InternalError("the kernel of MatMul failed")));
-    while (order == "spin") {
+    for (volatile bool spin = order == "spin"; spin;) {
     }
     if (order != "child") return;
     const pid_t child = fork();
