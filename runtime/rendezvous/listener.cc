@@ -70,7 +70,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const HostPort& where) 
   const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return CannotListen(errno, where);
   const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // not SO_REUSEPORT: two coordinators would share the ranks
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+             sizeof(on));  // not SO_REUSEPORT: two coordinators would share the ranks
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // connections inherit it
   socklen_t size = sizeof(address);
   if (bind(fd, &address.any, SizeOf(address)) != 0 || listen(fd, kBacklog) != 0 ||

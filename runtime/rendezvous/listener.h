@@ -1,5 +1,5 @@
-// The port of a coordinator. It accepts connections itself, because gRPC's own listener goes deaf for good when strangers
-// have once used up the process's descriptors.
+// The port of a coordinator. It accepts connections itself, because gRPC's own listener goes deaf for good when
+// strangers have once used up the process's descriptors.
 #ifndef RUNTIME_RENDEZVOUS_LISTENER_H_
 #define RUNTIME_RENDEZVOUS_LISTENER_H_
 

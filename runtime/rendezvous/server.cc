@@ -21,8 +21,8 @@
 namespace millrace {
 namespace {
 
-constexpr int kHandshakeMs = 5000;   // for TLS and HTTP/2
-constexpr int kIdleMs = 10000;       // a connection that opens no stream
+constexpr int kHandshakeMs = 5000;  // for TLS and HTTP/2
+constexpr int kIdleMs = 10000;      // a connection that opens no stream
 constexpr int kMetadataBytes = 4096;
 constexpr int kStreamsOfConnection = 4;
 constexpr size_t kMostStrangers = 256;
@@ -41,7 +41,8 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
   explicit Server(const ServerOptions& options)
       : options_(options),
         roster_(options.identity, options.roster, options.on_failure, Now()),
-        door_{&roster_, options.token, options.roster, options.host_rank, [this](Visitor* visitor) { Forget(visitor); }} {}
+        door_{&roster_, options.token, options.roster, options.host_rank,
+              [this](Visitor* visitor) { Forget(visitor); }} {}
 
   ~Server() override {
     {
@@ -70,7 +71,8 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
     grpc::ServerBuilder builder;
     Configure(&builder);
     using Builder = grpc::ServerBuilder::experimental_type;
-    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(Builder::ExternalConnectionType::FROM_FD, credentials);
+    acceptor_ =
+        builder.experimental().AddExternalConnectionAcceptor(Builder::ExternalConnectionType::FROM_FD, credentials);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError(absl::StrCat("gRPC does not start a server at ", address_));
@@ -166,7 +168,8 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RendezvousServer>> RendezvousServer::Start(const ServerOptions& options) {
-  if (options.token.empty()) return absl::InvalidArgumentError("a rendezvous needs a token; JobToken::Random() makes one");
+  if (options.token.empty())
+    return absl::InvalidArgumentError("a rendezvous needs a token; JobToken::Random() makes one");
   if (options.identity.size < 1) return absl::InvalidArgumentError("a job needs at least one rank");
   if (options.roster.beat < absl::Milliseconds(1) || options.roster.silence < 3 * options.roster.beat) {
     return absl::InvalidArgumentError(

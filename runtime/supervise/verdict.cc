@@ -58,9 +58,7 @@ Verdict Stopped(const std::vector<RankEnd>& ends, int signal) {
 
 }  // namespace
 
-bool IsConsequence(const ChildEnd& end) {
-  return !end.by_signal && (end.code == kUnavailable || end.code == kRetry);
-}
+bool IsConsequence(const ChildEnd& end) { return !end.by_signal && (end.code == kUnavailable || end.code == kRetry); }
 
 Verdict Judge(const std::vector<RankEnd>& ends, const std::optional<JobFailure>& failure, int stop_signal) {
   if (stop_signal != 0 && StoppedInOrder(ends, stop_signal)) return Stopped(ends, stop_signal);

@@ -58,7 +58,8 @@ class Rank {
         if (order == absl::StrCat(options_.rank, ":", NameOf(order), "@", round)) Obey(NameOf(order));
       }
       const std::string mine = stop_signal != 0 ? "stop" : "";
-      const auto all = client_.exchange().AllGather(absl::StrCat("round ", round), mine, absl::Now() + absl::Seconds(3));
+      const auto all =
+          client_.exchange().AllGather(absl::StrCat("round ", round), mine, absl::Now() + absl::Seconds(3));
       if (!all.ok()) return Failed(all.status());
       for (const std::string& word : *all) {
         if (word == "stop") return Stopped();
