@@ -15,6 +15,7 @@
 #include "runtime/checkpoint/weights.h"
 #include "runtime/data/open.h"
 #include "runtime/job/agree.h"
+#include "runtime/job/check_replicas.h"
 #include "runtime/job/evaluate.h"
 #include "runtime/job/gathered_weights.h"
 #include "runtime/job/job_config.h"
@@ -187,6 +188,10 @@ absl::Status SpmdTrainer::Train() {
   MR_ASSIGN_OR_RETURN(stop_, AnyOf(ranks_.get(), options_.stop != nullptr && options_.stop->load()));
   while (step_ < config_.steps() && !stop_) {
     MR_RETURN_IF_ERROR(TrainOneStep());
+    // Before a checkpoint could keep what has gone wrong.
+    if (config_.check_replicas_every() > 0 && step_ % config_.check_replicas_every() == 0) {
+      MR_RETURN_IF_ERROR(CheckReplicas(plan_, ranks_.get()));
+    }
     const bool last = step_ == config_.steps();
     if (!last && config_.eval_every() > 0 && step_ % config_.eval_every() == 0) MR_RETURN_IF_ERROR(EvaluateHeldOut());
     if (config_.checkpoint_every() > 0 && step_ % config_.checkpoint_every() == 0) MR_RETURN_IF_ERROR(SaveState());

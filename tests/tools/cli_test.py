@@ -219,7 +219,7 @@ def replicas(self):
         self.assertIn('in each of 2 replicas', self.done('explain', 'dp.pb'))
         self.done('verify', 'dp.pb', '--model=gpt.pb', '--parity')
         out = 'run-of-replicas-' + level
-        train = ['train', '--plan=dp.pb', '--data=synthetic', '--out=' + out, '--quiet', '--json']
+        train = ['train', '--plan=dp.pb', '--data=synthetic', '--check-replicas-every=1', '--out=' + out, '--quiet', '--json']
         whole = json.loads(self.done(*train, '--steps=3'))
         self.assertEqual(whole['ranks'], 4)
         self.done('report', out)

@@ -59,6 +59,8 @@ void JobFlags::Declare(FlagSet* flags) {
   flags->Uint("eval-every", &eval_every_, "steps between held-out losses; 0: before and after");
   flags->Uint("eval-micro-batches", &eval_micro_batches_, "of a held-out loss; 0: none");
   flags->Uint("trace-every", &trace_every_, "steps between kept traces; 0: the last");
+  flags->Uint("check-replicas-every", &check_replicas_every_,
+              "steps between comparisons of the weights of all replicas; 0: never");
   flags->Uint("sample-bytes", &sample_bytes_, "of text written at the end by a model of bytes; 0: none");
   flags->String("sample-prompt", &sample_prompt_, "what the sample begins with");
   flags->Double("sample-temperature", &temperature_, "0: always the likeliest byte");
@@ -122,6 +124,7 @@ absl::StatusOr<proto::JobConfig> JobFlags::Config(const FlagSet& flags) const {
   set("eval-every", eval_every_, [&](const auto& v) { config.set_eval_every(v); });
   set32("eval-micro-batches", eval_micro_batches_, [&](const auto& v) { config.set_eval_micro_batches(v); });
   set("trace-every", trace_every_, [&](const auto& v) { config.set_trace_every(v); });
+  set("check-replicas-every", check_replicas_every_, [&](const auto& v) { config.set_check_replicas_every(v); });
   set32("sample-bytes", sample_bytes_, [&](const auto& v) { config.set_sample_bytes(v); });
   set("sample-prompt", sample_prompt_, [&](const auto& v) { config.set_sample_prompt(v); });
   set("sample-temperature", temperature_, [&](const auto& v) { config.set_sample_temperature(v); });

@@ -22,7 +22,7 @@ class JobFlags {
   std::string job_, data_, data_format_, validation_, schedule_, out_, resume_, sample_prompt_;
   double validation_fraction_ = 0.1;
   uint64_t steps_, seed_, vocabulary_ = 0, warmup_steps_, decay_steps_ = 0, checkpoint_every_ = 0, checkpoints_kept_;
-  uint64_t eval_every_ = 0, eval_micro_batches_, trace_every_ = 0, sample_bytes_, threads_ = 0;
+  uint64_t eval_every_ = 0, eval_micro_batches_, trace_every_ = 0, check_replicas_every_ = 0, sample_bytes_, threads_ = 0;
   double learning_rate_, minimum_, beta1_, beta2_, epsilon_, weight_decay_, momentum_, clip_norm_, temperature_;
   bool shuffle_, nesterov_ = false, quiet_ = false;
 };
