@@ -107,6 +107,8 @@ absl::Status SpmdTrainer::TryPrepare(const proto::Model* model) {
   MR_RETURN_IF_ERROR(ranks_->Each([](Seat& seat) { return seat.worker->InitializeParameters(); }));
   if (!checkpoint.empty()) MR_RETURN_IF_ERROR(AllOk(ranks_.get(), Restore(checkpoint)));
   MR_RETURN_IF_ERROR(ranks_->Each([](Seat& seat) { return seat.worker->PrepareWeights(); }));
+  // Nothing is written before all are ready.
+  MR_RETURN_IF_ERROR(AllOk(ranks_.get(), absl::OkStatus()));
   MR_RETURN_IF_ERROR(BeginOutputs(model));
   MR_ASSIGN_OR_RETURN(behind_root_, SecondsBehindRoot(ranks_.get()));
   return absl::OkStatus();

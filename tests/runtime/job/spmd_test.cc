@@ -183,6 +183,23 @@ TEST_P(Spmd, TheFirstErrorOfARankIsEveryProcesss) {
   EXPECT_FALSE(fs::exists(folder_ + "/run/weights.safetensors"));
 }
 
+TEST_P(Spmd, ADeviceThatDoesNotOpenEndsAllBeforeAnythingIsWritten) {
+  const int failing = plan_.ranks_size() - 1;
+  const auto one_has_none = [&](size_t, proto::JobConfig*, TrainerOptions* options) {
+    options->open_device = [failing](absl::string_view, int rank,
+                                     const DeviceOptions&) -> absl::StatusOr<std::unique_ptr<Device>> {
+      if (rank == failing) return absl::NotFoundError("no device left");
+      return std::make_unique<ToyDevice>(ToyDeviceOptions{});
+    };
+  };
+  for (const Outcome& outcome : TrainAs(plan_, ToyConfig(folder_ + "/run"), split_, one_has_none)) {
+    EXPECT_EQ(outcome.status().code(), absl::StatusCode::kNotFound) << outcome.status();
+    EXPECT_THAT(std::string(outcome.status().message()), HasSubstr("no device left"));
+  }
+  EXPECT_FALSE(fs::exists(folder_ + "/run/plan.pb"));
+  EXPECT_TRUE(TrainToy(plan_, ToyConfig(folder_ + "/run")).ok());
+}
+
 TEST_P(Spmd, WhatTheRootRefusesAllRefuse) {
   ASSERT_TRUE(TrainToy(plan_, ToyConfig(folder_ + "/run", 3)).ok());
   for (const Outcome& outcome : TrainAs(plan_, ToyConfig(folder_ + "/run"), split_)) {
