@@ -24,8 +24,8 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view text);
 // Whether it is 127.0.0.0/8, ::1 or "localhost". Other names are not looked up: they count as beyond.
 bool IsLoopback(absl::string_view host);
 
-// All numeric addresses of a host, at least one. UNAVAILABLE when the name does not resolve (yet). May block for as long
-// as the system's name service does.
+// All numeric addresses of a host, at least one. UNAVAILABLE when the name does not resolve (yet). May block for as
+// long as the system's name service does.
 using Resolver = std::function<absl::StatusOr<std::vector<std::string>>(const std::string& host)>;
 absl::StatusOr<std::vector<std::string>> ResolveWithSystem(const std::string& host);
 

@@ -65,8 +65,8 @@ absl::Status CheckClaim(const JobIdentity& expected, const proto::Claim& claim, 
                                 "; start as many processes as the plan has ranks"));
   }
   if (claim.rank() >= claim.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("rank ", claim.rank(), " (", from, ") is refused: the job has ranks 0 to ",
-                                                   expected.size - 1));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", claim.rank(), " (", from, ") is refused: the job has ranks 0 to ", expected.size - 1));
   }
   return absl::OkStatus();
 }

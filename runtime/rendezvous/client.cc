@@ -37,7 +37,8 @@ class Client : public RendezvousClient {
         beat_(std::max<uint32_t>(1, introduced.welcome.beat_ms())),
         silence_(std::max<uint32_t>(3, introduced.welcome.silence_ms())),
         stream_(std::move(introduced.stream)),
-        exchange_(options.rank, options.identity.size, [this](proto::FromRank word) { stream_->Send(std::move(word)); }),
+        exchange_(options.rank, options.identity.size,
+                  [this](proto::FromRank word) { stream_->Send(std::move(word)); }),
         thread_([this] { Attend(); }) {}
 
   ~Client() override {
@@ -60,8 +61,8 @@ class Client : public RendezvousClient {
     }
     if (failure_.has_value()) return failure_->status();
     if (complete_) return absl::OkStatus();
-    return absl::DeadlineExceededError(
-        absl::StrCat("ranks ", absent_, " have not joined within ", absl::FormatDuration(patience), ". Were they started?"));
+    return absl::DeadlineExceededError(absl::StrCat("ranks ", absent_, " have not joined within ",
+                                                    absl::FormatDuration(patience), ". Were they started?"));
   }
 
   Exchange& exchange() override { return exchange_; }

@@ -47,8 +47,8 @@ class RendezvousClient {
   // Belongs to the client.
   virtual Exchange& exchange() = 0;
 
-  // Called once, on the client's own thread, when the job has failed, also when it has failed before; for Communicator::
-  // Abort. A later call replaces a callback that has not been called. It must not destroy the client.
+  // Called once, on the client's own thread, when the job has failed, also when it has failed before; for
+  // Communicator:: Abort. A later call replaces a callback that has not been called. It must not destroy the client.
   virtual void OnFailure(std::function<void(const JobFailure&)> callback) = 0;
   virtual std::optional<JobFailure> failure() const = 0;
 

@@ -19,14 +19,12 @@ constexpr uint64_t kMostPemBytes = uint64_t{1} << 20;
 
 absl::Status PlainText(absl::string_view host, bool insecure, absl::string_view files) {
   if (IsLoopback(host) || insecure) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the control connection at ", host, " leaves this machine and would not be encrypted: give ", files,
-                   ", or say --insecure if the network is yours alone"));
+  return absl::FailedPreconditionError(absl::StrCat("the control connection at ", host,
+                                                    " leaves this machine and would not be encrypted: give ", files,
+                                                    ", or say --insecure if the network is yours alone"));
 }
 
-void LogGrpc(gpr_log_func_args* args) {
-  Log(LogLevel::kDebug, absl::StrCat("gRPC: ", args->message));
-}
+void LogGrpc(gpr_log_func_args* args) { Log(LogLevel::kDebug, absl::StrCat("gRPC: ", args->message)); }
 
 }  // namespace
 

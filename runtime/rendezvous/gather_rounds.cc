@@ -9,11 +9,12 @@ namespace millrace {
 
 absl::Status CheckGather(absl::string_view key, size_t value_bytes) {
   if (key.empty() || key.size() > kMostKeyBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a key of ", key.size(), " bytes; there may be 1 to ", kMostKeyBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a key of ", key.size(), " bytes; there may be 1 to ", kMostKeyBytes));
   }
   if (value_bytes > kMostValueBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("'", key, "': a value of ", value_bytes, " bytes; the limit is ",
-                                                   kMostValueBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", key, "': a value of ", value_bytes, " bytes; the limit is ", kMostValueBytes));
   }
   return absl::OkStatus();
 }

@@ -49,7 +49,8 @@ class Ranks {
   bool PeerHasPassed(int rank) const {
     const Standing& peer = ranks_[PeerOf(rank)];
     const int64_t half = ranks_[rank].position.peer_instruction();
-    return half >= 0 && ranks_[rank].since >= options_.settled_after && peer.noted && peer.state == State::kThere && peer.position.instruction() > half;
+    return half >= 0 && ranks_[rank].since >= options_.settled_after && peer.noted && peer.state == State::kThere &&
+           peer.position.instruction() > half;
   }
   // What keeps a rank that waits for nobody: "has not been heard for 3.0 s".
   std::string Trouble(int rank) const {
@@ -131,7 +132,8 @@ HangCause FindHangCause(const std::vector<Standing>& all, const HangReportOption
     if (all[rank].state == State::kThere && (slowest < 0 || all[rank].since > all[slowest].since)) slowest = rank;
   }
   if (slowest < 0) return {-1, "all ranks have left"};
-  return {-1, absl::StrCat("no rank waits for another; rank ", slowest, " has stood longest: it ", ranks.Trouble(slowest))};
+  return {-1,
+          absl::StrCat("no rank waits for another; rank ", slowest, " has stood longest: it ", ranks.Trouble(slowest))};
 }
 
 std::string HangReport(const std::vector<Standing>& all, const HangReportOptions& options) {

@@ -24,7 +24,7 @@ struct HangReportOptions {
   absl::Duration silent_after = absl::Seconds(1);  // a rank not heard for so long is named as silent
   // Notes of two ranks are some beats apart: only a wait this old says something of what its peer has passed.
   absl::Duration settled_after = absl::Milliseconds(500);
-  size_t most_lines = 64;                          // of a report; more ranks are counted, those that wait come first
+  size_t most_lines = 64;  // of a report; more ranks are counted, those that wait come first
 };
 
 struct HangCause {

@@ -44,8 +44,8 @@ class Introducer {
       if (introduced.ok() || !MayPass(introduced.status())) return introduced;
       if (Now() + pause >= deadline_) return GiveUp(introduced.status());
       if (Now() >= say_at) {
-        Log(LogLevel::kInfo, absl::StrCat("waiting for the coordinator at ", options_.coordinator, ": ",
-                                          introduced.status().message()));
+        Log(LogLevel::kInfo,
+            absl::StrCat("waiting for the coordinator at ", options_.coordinator, ": ", introduced.status().message()));
         say_at = Now() + 4 * kSayWaiting;
       }
       std::this_thread::sleep_for(pause);
@@ -81,8 +81,8 @@ class Introducer {
   absl::StatusOr<Introduced> Try(const std::string& address) const {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);           // http_proxy is for the web
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);   // an attempt does not wait for an earlier one's back-off
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);          // http_proxy is for the web
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // an attempt does not wait for an earlier one's back-off
     if (!options_.tls.authority.empty()) arguments.SetSslTargetNameOverride(where_.host);
     Introduced introduced;
     introduced.stream = std::make_unique<ClientStream>(
@@ -107,8 +107,8 @@ class Introducer {
     if (!answer.has_welcome()) return NoCoordinator();
     introduced.welcome = answer.welcome();
     if (!token_.Accepts(introduced.welcome.proof(), "coordinator", own_nonce, its_nonce, claim)) {
-      return absl::UnauthenticatedError(
-          absl::StrCat("what listens at ", options_.coordinator, " does not have the job's token: it is not our coordinator"));
+      return absl::UnauthenticatedError(absl::StrCat("what listens at ", options_.coordinator,
+                                                     " does not have the job's token: it is not our coordinator"));
     }
     return introduced;
   }

@@ -44,8 +44,9 @@ absl::StatusOr<std::vector<std::string>> RendezvousExchange::AllGather(absl::str
   if (failure_.has_value()) return failure_->status();
   if (refused_.has_value()) return absl::FailedPreconditionError(*refused_);
   return absl::DeadlineExceededError(
-      absl::StrCat("'", key, "': ", absent_.has_value() ? absl::StrCat("no word from ranks ", *absent_)
-                                                        : "some ranks did not come, and the coordinator does not say which"));
+      absl::StrCat("'", key, "': ",
+                   absent_.has_value() ? absl::StrCat("no word from ranks ", *absent_)
+                                       : "some ranks did not come, and the coordinator does not say which"));
 }
 
 void RendezvousExchange::Take(const proto::ToRank& word) {

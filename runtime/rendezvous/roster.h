@@ -42,7 +42,8 @@ class Roster {
          Instant now);
 
   // A rank with a proven token takes its seat; `welcome` is the first message into its outlet. The statuses of
-  // CheckClaim; ALREADY_EXISTS when the seat was taken before; FAILED_PRECONDITION with the first error when the job has failed.
+  // CheckClaim; ALREADY_EXISTS when the seat was taken before; FAILED_PRECONDITION with the first error when the job
+  // has failed.
   absl::Status Enter(const proto::Claim& claim, absl::string_view from, Message welcome, Outlet outlet, Instant now);
   // A word from a rank that has its seat. INVALID_ARGUMENT for one that does not belong there.
   absl::Status Hear(int rank, const proto::FromRank& word, Instant now);
@@ -62,12 +63,12 @@ class Roster {
 
  private:
   struct Seat {
-    bool taken = false;      // somebody came
-    bool there = false;      // and is connected
-    bool left = false;       // with Leave
-    bool witness = false;    // has reported what somebody else's end looks like
+    bool taken = false;    // somebody came
+    bool there = false;    // and is connected
+    bool left = false;     // with Leave
+    bool witness = false;  // has reported what somebody else's end looks like
     bool noted = false;
-    Instant heard, moved;    // last word; last change of position
+    Instant heard, moved;  // last word; last change of position
     proto::Position position;
     std::string from;
     Outlet outlet;

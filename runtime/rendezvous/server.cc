@@ -15,13 +15,14 @@
 #include "proto/status_macros.h"
 #include "runtime/rendezvous/address.h"
 #include "runtime/rendezvous/credentials.h"
+#include "runtime/rendezvous/listener.h"
 #include "runtime/rendezvous/visitor.h"
 
 namespace millrace {
 namespace {
 
-constexpr int kHandshakeMs = 5000;   // for TLS and HTTP/2
-constexpr int kIdleMs = 10000;       // a connection that opens no stream
+constexpr int kHandshakeMs = 5000;  // for TLS and HTTP/2
+constexpr int kIdleMs = 10000;      // a connection that opens no stream
 constexpr int kMetadataBytes = 4096;
 constexpr int kStreamsOfConnection = 4;
 constexpr size_t kMostStrangers = 256;
@@ -40,7 +41,8 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
   explicit Server(const ServerOptions& options)
       : options_(options),
         roster_(options.identity, options.roster, options.on_failure, Now()),
-        door_{&roster_, options.token, options.roster, options.host_rank, [this](Visitor* visitor) { Forget(visitor); }} {}
+        door_{&roster_, options.token, options.roster, options.host_rank,
+              [this](Visitor* visitor) { Forget(visitor); }} {}
 
   ~Server() override {
     {
@@ -50,6 +52,7 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
     }
     changed_.notify_all();
     if (ticker_.joinable()) ticker_.join();
+    listener_.reset();
     if (server_ == nullptr) return;
     server_->Shutdown(std::chrono::system_clock::now());
     std::unique_lock<std::mutex> lock(mutex_);
@@ -59,22 +62,25 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
   absl::Status Listen() {
     MR_ASSIGN_OR_RETURN(HostPort where, ParseHostPort(options_.bind));
     MR_ASSIGN_OR_RETURN(const auto credentials, ServerSide(options_.tls, where.host, options_.insecure));
-    // One address, not one for each family with a port of its own.
+    MR_RETURN_IF_ERROR(ReserveDescriptors(options_.identity.size));
     if (where.host == "localhost") where.host = "127.0.0.1";
+    MR_ASSIGN_OR_RETURN(listener_, Listener::Open(where));
+    where.port = listener_->port();
+    address_ = where.ToString();
+
     grpc::ServerBuilder builder;
     Configure(&builder);
-    int port = 0;
-    builder.AddListeningPort(where.ToString(), credentials, &port);
+    using Builder = grpc::ServerBuilder::experimental_type;
+    acceptor_ =
+        builder.experimental().AddExternalConnectionAcceptor(Builder::ExternalConnectionType::FROM_FD, credentials);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen at ", where.ToString(), where.port == 0
-                                                     ? ": is it an address of this machine?"
-                                                     : ": another program has the port, or the address is not one of "
-                                                       "this machine; choose another"));
-    }
-    where.port = port;
-    address_ = where.ToString();
+    if (server_ == nullptr) return absl::InternalError(absl::StrCat("gRPC does not start a server at ", address_));
+    listener_->Start([this](int descriptor) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.fd = descriptor;
+      acceptor_->HandleNewConnection(&connection);
+    });
     ticker_ = std::thread([this] { Tick(); });
     return absl::OkStatus();
   }
@@ -105,7 +111,6 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
  private:
   void Configure(grpc::ServerBuilder* builder) const {
     builder->SetMaxReceiveMessageSize(static_cast<int>(kMostValueBytes + kMostKeyBytes + 16384));
-    builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two coordinators at one port would share the ranks
     builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
     builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
     builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytes);
@@ -149,7 +154,9 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
   Roster roster_;
   Door door_;
   std::string address_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Listener> listener_;
   std::thread ticker_;
 
   std::mutex mutex_;
@@ -161,7 +168,8 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RendezvousServer>> RendezvousServer::Start(const ServerOptions& options) {
-  if (options.token.empty()) return absl::InvalidArgumentError("a rendezvous needs a token; JobToken::Random() makes one");
+  if (options.token.empty())
+    return absl::InvalidArgumentError("a rendezvous needs a token; JobToken::Random() makes one");
   if (options.identity.size < 1) return absl::InvalidArgumentError("a job needs at least one rank");
   if (options.roster.beat < absl::Milliseconds(1) || options.roster.silence < 3 * options.roster.beat) {
     return absl::InvalidArgumentError(

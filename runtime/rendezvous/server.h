@@ -20,7 +20,7 @@ namespace millrace {
 
 struct ServerOptions {
   JobIdentity identity;
-  JobToken token;  // must not be empty
+  JobToken token;                    // must not be empty
   std::string bind = "127.0.0.1:0";  // HOST:PORT, port 0: any free one. Beyond loopback with TLS, or with `insecure`
   TlsFiles tls;
   bool insecure = false;

@@ -53,9 +53,9 @@ JobToken JobToken::Random() { return JobToken(absl::BytesToHexString(RandomBytes
 absl::StatusOr<JobToken> JobToken::FromText(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
   if (text.size() < kShortest || text.size() > kLongest) {
-    return absl::InvalidArgumentError(absl::StrCat("the job's token has ", text.size(), " bytes; it must have ",
-                                                   kShortest, " to ", kLongest,
-                                                   ". One is made by: head -c 32 /dev/urandom | sha256sum | head -c 64"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the job's token has ", text.size(), " bytes; it must have ", kShortest, " to ", kLongest,
+                     ". One is made by: head -c 32 /dev/urandom | sha256sum | head -c 64"));
   }
   return JobToken(std::string(text));
 }
@@ -91,8 +91,8 @@ std::string JobToken::Prove(absl::string_view speaker, absl::string_view rank_no
   const std::string bytes = Joined(speaker, rank_nonce, coordinator_nonce, said);
   unsigned char proof[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
-  HMAC(EVP_sha256(), text_.data(), static_cast<int>(text_.size()),
-       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), proof, &size);
+  HMAC(EVP_sha256(), text_.data(), static_cast<int>(text_.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
+       bytes.size(), proof, &size);
   return std::string(reinterpret_cast<const char*>(proof), size);
 }
 

@@ -85,25 +85,22 @@ void Visitor::OnWriteDone(bool ok) {
 }
 
 void Visitor::OnReadDone(bool ok) {
-  if (!ok) return Gone("it was closed");
+  if (!ok) return Gone("it was closed", absl::OkStatus());
   const absl::Status status = Heard(in_);
-  if (!status.ok()) {
-    Gone("it broke the protocol");
-    return End(status);
-  }
+  if (!status.ok()) return Gone("it broke the protocol", status);
   StartRead(&in_);
 }
 
-void Visitor::OnCancel() { Gone("it was reset"); }
+void Visitor::OnCancel() { Gone("it was reset", absl::OkStatus()); }
 
-void Visitor::Gone(const char* how) {
+void Visitor::Gone(const char* how, const absl::Status& status) {
   int rank;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     rank = rank_;
   }
   if (rank >= 0) door_->roster->Lose(rank, how, Now());
-  End(absl::OkStatus());
+  End(status);
 }
 
 absl::Status Visitor::Heard(const proto::FromRank& word) {

@@ -55,7 +55,8 @@ class Visitor : public grpc::ServerBidiReactor<proto::FromRank, proto::ToRank>,
   absl::Status Heard(const proto::FromRank& word);
   absl::Status Greet(const proto::Hello& hello);
   absl::Status Admit(const proto::Join& join);
-  void Gone(const char* how);
+  // The connection is of no use any more; the peer gets `status` if it still listens.
+  void Gone(const char* how, const absl::Status& status);
   // The mutex is held: the next step of the writing side, to be done after it is released.
   enum class Step { kNothing, kWrite, kFinish };
   Step NextStep();

@@ -213,7 +213,8 @@ void Attempt::BeginEnd() {
     // A process that hangs uses no grace; one that does not listen to the coordinator must be told in another way.
     if (failure.kind == JobFailure::Kind::kHung && number == failure.rank) {
       if (rank.child->IsStopped()) {
-        Log(LogLevel::kError, absl::StrCat("rank ", number, " (process ", rank.child->pid(), ") is stopped by a signal"));
+        Log(LogLevel::kError,
+            absl::StrCat("rank ", number, " (process ", rank.child->pid(), ") is stopped by a signal"));
       }
       rank.removed = true;
       rank.child->Signal(SIGKILL);

@@ -118,8 +118,7 @@ absl::StatusOr<Child> Child::Start(const ChildOptions& options) {
   return child;
 }
 
-Child::Child(Child&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::exchange(other.pidfd_, -1)) {}
+Child::Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pidfd_(std::exchange(other.pidfd_, -1)) {}
 
 Child::~Child() {
   if (pid_ > 0) {

@@ -33,7 +33,8 @@ absl::StatusOr<std::unique_ptr<StopSignals>> StopSignals::Catch() {
 
 StopSignals::StopSignals(int source, int sink) : source_(source), sink_(sink) {
   signal_sink = sink;
-  struct sigaction note{}, ignore{};
+  struct sigaction note {
+  }, ignore{};
   note.sa_handler = &Note;
   note.sa_flags = SA_RESTART;
   ignore.sa_handler = SIG_IGN;

@@ -25,7 +25,7 @@ struct SuperviseOptions {
   // to say what they have to say.
   absl::Duration grace = absl::Milliseconds(500);
 
-  bool prefix = true;  // "[rank 2] " before each line
+  bool prefix = true;    // "[rank 2] " before each line
   int out = 1, err = 2;  // where the ranks' output goes
 };
 
@@ -33,7 +33,7 @@ struct SuperviseResult {
   // 0; the culprit's own exit code; 128 + its signal; 75 when it hung or only lost its peer; 130 after SIGINT, 75 after
   // SIGTERM and SIGHUP.
   int exit_code = 0;
-  int culprit = -1;     // the first rank to die, hang or report an error in the last start; -1: none
+  int culprit = -1;  // the first rank to die, hang or report an error in the last start; -1: none
   int restarts = 0;
   std::string message;  // why; empty when all went well
 };
@@ -43,8 +43,8 @@ struct SuperviseResult {
 // forwarded; the second SIGINT removes the ranks at once. When it returns no process, socket or file is left, and when
 // this process is killed, the kernel kills the ranks. Not restarted: stopped jobs, and exit codes 2, 65, 66, 78, 93.
 //
-// An error means that the ranks could not be started. One call at a time in a process, on a thread that lives as long as
-// the call.
+// An error means that the ranks could not be started. One call at a time in a process, on a thread that lives as long
+// as the call.
 absl::StatusOr<SuperviseResult> Supervise(const SuperviseOptions& options);
 
 }  // namespace millrace

@@ -13,9 +13,16 @@ constexpr int kUnavailable = 69, kRetry = 75, kInterrupted = 130;
 // Starting again would end the same way: usage, input, configuration, "do not requeue".
 constexpr int kFinal[] = {2, 65, 66, 78, 93};
 
+// It ended as the signal told it to.
+bool Obeyed(const RankEnd& end, int signal) {
+  if (end.removed || end.end.ok()) return true;
+  if (end.end.by_signal) return end.end.code == signal;
+  return end.end.code == kRetry || end.end.code == 128 + signal;
+}
+
 // 0 for an end that says nothing, then the more it explains the higher.
-int Weight(const RankEnd& end) {
-  if (end.removed || end.end.ok()) return 0;
+int Weight(const RankEnd& end, int stop_signal) {
+  if (end.removed || end.end.ok() || (stop_signal != 0 && Obeyed(end, stop_signal))) return 0;
   if (IsConsequence(end.end)) return 1;
   return end.end.by_signal ? 3 : 2;
 }
@@ -26,25 +33,20 @@ int ExitCodeOf(const RankEnd& end) {
 }
 
 // The end that explains most, the first of equals; -1: all went well.
-int Heaviest(const std::vector<RankEnd>& ends) {
-  int heaviest = -1;
+int Heaviest(const std::vector<RankEnd>& ends, int stop_signal) {
+  int heaviest = -1, most = 0;
   for (int rank = 0; rank < static_cast<int>(ends.size()); ++rank) {
-    if (Weight(ends[rank]) == 0) continue;
-    if (heaviest < 0 || Weight(ends[rank]) > Weight(ends[heaviest]) ||
-        (Weight(ends[rank]) == Weight(ends[heaviest]) && ends[rank].at < ends[heaviest].at)) {
+    const int weight = Weight(ends[rank], stop_signal);
+    if (weight > most || (weight > 0 && weight == most && ends[rank].at < ends[heaviest].at)) {
       heaviest = rank;
+      most = weight;
     }
   }
   return heaviest;
 }
 
-// The ranks ended as they were told to.
 bool StoppedInOrder(const std::vector<RankEnd>& ends, int signal) {
-  return std::all_of(ends.begin(), ends.end(), [signal](const RankEnd& end) {
-    if (end.removed || end.end.ok()) return true;
-    if (end.end.by_signal) return end.end.code == signal;
-    return end.end.code == kRetry || end.end.code == 128 + signal;
-  });
+  return std::all_of(ends.begin(), ends.end(), [signal](const RankEnd& end) { return Obeyed(end, signal); });
 }
 
 Verdict Stopped(const std::vector<RankEnd>& ends, int signal) {
@@ -56,19 +58,17 @@ Verdict Stopped(const std::vector<RankEnd>& ends, int signal) {
 
 }  // namespace
 
-bool IsConsequence(const ChildEnd& end) {
-  return !end.by_signal && (end.code == kUnavailable || end.code == kRetry);
-}
+bool IsConsequence(const ChildEnd& end) { return !end.by_signal && (end.code == kUnavailable || end.code == kRetry); }
 
 Verdict Judge(const std::vector<RankEnd>& ends, const std::optional<JobFailure>& failure, int stop_signal) {
   if (stop_signal != 0 && StoppedInOrder(ends, stop_signal)) return Stopped(ends, stop_signal);
-  int culprit = Heaviest(ends);
+  int culprit = Heaviest(ends, stop_signal);
   if (!failure.has_value() && culprit < 0) return {};
 
   Verdict verdict;
   // A witness who was believed for want of a better one is not believed against a process that was killed.
   const bool doubtful = failure.has_value() && failure->kind == JobFailure::Kind::kReported &&
-                        IsConsequence(failure->code) && culprit >= 0 && Weight(ends[culprit]) == 3;
+                        IsConsequence(failure->code) && culprit >= 0 && ends[culprit].end.by_signal;
   if (failure.has_value() && !doubtful) {
     culprit = failure->rank;
     verdict.message = failure->message;

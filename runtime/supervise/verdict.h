@@ -21,7 +21,7 @@ struct RankEnd {
 
 struct Verdict {
   int exit_code = 0;
-  int culprit = -1;  // the rank that ended first; -1: none
+  int culprit = -1;     // the rank that ended first; -1: none
   std::string message;  // empty when all went well
   bool may_restart = false;
 };

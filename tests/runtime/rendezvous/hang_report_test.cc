@@ -24,7 +24,8 @@ Standing Works(int64_t instruction, const char* action, double seconds) {
   return standing;
 }
 
-Standing Waits(int64_t instruction, const char* edge, int micro_batch, int peer, int64_t peer_instruction, double seconds) {
+Standing Waits(int64_t instruction, const char* edge, int micro_batch, int peer, int64_t peer_instruction,
+               double seconds) {
   Standing standing = Works(instruction, "RECV", seconds);
   standing.position.set_edge(edge);
   standing.position.set_micro_batch(micro_batch);
@@ -36,10 +37,11 @@ Standing Waits(int64_t instruction, const char* edge, int micro_batch, int peer,
 TEST(HangReportTest, ALostMessageIsNamedByItsEdge) {
   // Rank 0 has sent relu5 of micro-batch 3 (its instruction 8) and waits for a gradient that rank 1 cannot make.
   const std::vector<Standing> ranks = {Waits(12, "relu5_grad", 0, 1, 20, 4), Waits(9, "relu5", 3, 0, 8, 5)};
-  EXPECT_EQ(FindHangCause(ranks).text,
-            "rank 1 waits for edge relu5 of micro-batch 3 from rank 0, which has passed its half (instruction 8) and "
-            "stands at instruction 12, RECV edge relu5_grad of micro-batch 0, so the message was lost between rank 0 and "
-            "rank 1");
+  EXPECT_EQ(
+      FindHangCause(ranks).text,
+      "rank 1 waits for edge relu5 of micro-batch 3 from rank 0, which has passed its half (instruction 8) and "
+      "stands at instruction 12, RECV edge relu5_grad of micro-batch 0, so the message was lost between rank 0 and "
+      "rank 1");
 }
 
 TEST(HangReportTest, AFreshWaitAccusesNobodyOfALostMessage) {
@@ -49,16 +51,18 @@ TEST(HangReportTest, AFreshWaitAccusesNobodyOfALostMessage) {
 
 TEST(HangReportTest, AChainOfWaitsEndsAtItsCause) {
   const std::vector<Standing> ranks = {Waits(3, "g", 0, 1, 30, 8), Waits(4, "h", 1, 2, 40, 9), Works(7, "2F1", 10)};
-  EXPECT_EQ(FindHangCause(ranks).text,
-            "rank 1 waits for edge h of micro-batch 1 from rank 2, which stands at instruction 7, 2F1 for 10.0 s and waits "
-            "for nobody, so rank 2 keeps the others waiting");
+  EXPECT_EQ(
+      FindHangCause(ranks).text,
+      "rank 1 waits for edge h of micro-batch 1 from rank 2, which stands at instruction 7, 2F1 for 10.0 s and waits "
+      "for nobody, so rank 2 keeps the others waiting");
   EXPECT_EQ(FindHangCause(ranks).rank, 2);
 }
 
 TEST(HangReportTest, SilentAbsentAndDepartedRanksAreNamed) {
   std::vector<Standing> ranks = {Waits(3, "g", 0, 1, -1, 8), Works(4, "1F0", 8)};
   ranks[1].silence = absl::Seconds(6);
-  EXPECT_THAT(FindHangCause(ranks).text, HasSubstr("rank 1, which has not been heard for 6.0 s, last seen at instruction 4, 1F0"));
+  EXPECT_THAT(FindHangCause(ranks).text,
+              HasSubstr("rank 1, which has not been heard for 6.0 s, last seen at instruction 4, 1F0"));
   ranks[1] = Standing();
   EXPECT_THAT(FindHangCause(ranks).text, HasSubstr("rank 1, which has not joined"));
   ranks[1].state = Standing::State::kLeft;
@@ -67,9 +71,10 @@ TEST(HangReportTest, SilentAbsentAndDepartedRanksAreNamed) {
 
 TEST(HangReportTest, ACircleIsCalledOne) {
   const std::vector<Standing> ranks = {Waits(3, "g", 0, 1, -1, 8), Waits(4, "h", 1, 0, -1, 9)};
-  EXPECT_EQ(FindHangCause(ranks).text,
-            "rank 1 waits for edge h of micro-batch 1 from rank 0, which waits for edge g of micro-batch 0 from rank 1, "
-            "and so on in a circle, so a message between them was lost or never sent");
+  EXPECT_EQ(
+      FindHangCause(ranks).text,
+      "rank 1 waits for edge h of micro-batch 1 from rank 0, which waits for edge g of micro-batch 0 from rank 1, "
+      "and so on in a circle, so a message between them was lost or never sent");
 }
 
 TEST(HangReportTest, TheReportHasALineForEachRank) {

@@ -1,4 +1,5 @@
-// Whoever can reach the port without the token: scans, garbage, half-open and slow connections. The job must not notice.
+// Whoever can reach the port without the token: scans, garbage, half-open and slow connections. The job must not
+// notice.
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <netinet/in.h>
@@ -57,9 +58,9 @@ std::vector<std::string> Openings(std::mt19937* random) {
       std::string(kPreface).substr(0, 10),
       kPreface,
       kPreface + settings + Garbage(random, 4096),
-      kPreface + settings + std::string("\xff\xff\xff\0\0\0\0\0\1", 9),               // a frame of 16 MiB
-      kPreface + settings + std::string("\0\0\4\1\4\0\0\0\1\x82\x84\x86\xff", 13),    // half a header
-      std::string("\x16\3\1\2\0\1\0\1\xfc\3\3", 11) + Garbage(random, 32),            // the start of TLS
+      kPreface + settings + std::string("\xff\xff\xff\0\0\0\0\0\1", 9),             // a frame of 16 MiB
+      kPreface + settings + std::string("\0\0\4\1\4\0\0\0\1\x82\x84\x86\xff", 13),  // half a header
+      std::string("\x16\3\1\2\0\1\0\1\xfc\3\3", 11) + Garbage(random, 32),          // the start of TLS
   };
 }
 
@@ -162,6 +163,12 @@ TEST_F(HostileTest, MoreConnectionsThanDescriptorsDoNotEndTheJob) {
   }
   EXPECT_LT(sockets.size(), 200);
   ExpectTheJobWorks(clients, "crowded");
+  ASSERT_GT(sockets.size(), 10);
+  for (int i = 0; i < 10; ++i) {  // this process made the crowd itself, and leaves room for the next line
+    close(sockets.back());
+    sockets.pop_back();
+  }
+  EXPECT_TRUE(std::ifstream("/proc/self/status").good()) << "files can be opened";
   for (const int fd : sockets) close(fd);
   ExpectTheJobWorks(clients, "after");
   EXPECT_FALSE(server_->failure().has_value());

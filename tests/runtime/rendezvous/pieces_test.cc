@@ -73,7 +73,8 @@ TEST(PositionBoardTest, GivesEachNoteOnce) {
   uint64_t seen = 0;
   proto::Position position;
   EXPECT_FALSE(board.ReadNew(&seen, &position));
-  board.Write({.instruction = 41, .action = "RECV", .edge = "relu5", .micro_batch = 7, .peer = 2, .peer_instruction = 38});
+  board.Write(
+      {.instruction = 41, .action = "RECV", .edge = "relu5", .micro_batch = 7, .peer = 2, .peer_instruction = 38});
   ASSERT_TRUE(board.ReadNew(&seen, &position));
   EXPECT_EQ(position.instruction(), 41);
   EXPECT_EQ(position.action(), "RECV");
@@ -120,8 +121,8 @@ TEST(AddressTest, ReadsHostAndPort) {
   EXPECT_EQ(ParseHostPort("[::1]:80")->host, "::1");
   EXPECT_EQ(ParseHostPort("[::1]:80")->ToString(), "[::1]:80");
   EXPECT_EQ(GrpcTarget("::1", 80), "ipv6:[::1]:80");
-  for (const char* wrong : {"", "host", ":1", "host:", "host:x", "host:70000", "host:-1", "::1:80", "[host]:1",
-                            "a b:1", "unix:/tmp/x:1", "a,b:1", "h\n:1"}) {
+  for (const char* wrong : {"", "host", ":1", "host:", "host:x", "host:70000", "host:-1", "::1:80", "[host]:1", "a b:1",
+                            "unix:/tmp/x:1", "a,b:1", "h\n:1"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseHostPort(wrong).status())) << wrong;
   }
 }

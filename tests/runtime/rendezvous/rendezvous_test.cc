@@ -70,7 +70,8 @@ TEST_F(RendezvousTest, EveryWrongRankIsRefusedAndTheJobGoesOn) {
 
   RendezvousOptions wrong = Rank(1);
   wrong.token = JobToken::Random();
-  EXPECT_THAT(RefusalOf(wrong, absl::StatusCode::kUnauthenticated), AllOf(HasSubstr("another token"), Not(HasSubstr("job:"))));
+  EXPECT_THAT(RefusalOf(wrong, absl::StatusCode::kUnauthenticated),
+              AllOf(HasSubstr("another token"), Not(HasSubstr("job:"))));
   wrong = Rank(1);
   wrong.identity.job = "another";
   EXPECT_THAT(RefusalOf(wrong, absl::StatusCode::kFailedPrecondition), HasSubstr("belongs to job 'another'"));
@@ -179,9 +180,8 @@ TEST_F(RendezvousTest, TheFirstErrorIsTheOneEveryRankGets) {
 
 TEST_F(RendezvousTest, AFailureEndsAGatherInProgress) {
   const Clients clients = Form(2);
-  auto waiting = std::async(std::launch::async, [&] {
-    return clients[0]->exchange().AllGather("key", "", absl::InfiniteFuture()).status();
-  });
+  auto waiting = std::async(
+      std::launch::async, [&] { return clients[0]->exchange().AllGather("key", "", absl::InfiniteFuture()).status(); });
   clients[1]->ReportFailure(absl::ResourceExhaustedError("out of memory"));
   EXPECT_EQ(waiting.get(), absl::ResourceExhaustedError("rank 1: out of memory"));
 }
@@ -203,8 +203,9 @@ TEST_F(RendezvousTest, ARankThatGoesWithoutLeaveHasDied) {
 TEST_F(RendezvousTest, AWitnessDoesNotHideTheDead) {
   Clients clients = Form(3);
   // What gloo says in rank 2 may come before the coordinator sees that rank 1 is gone.
-  auto witness = std::async(std::launch::async,
-                            [&] { return clients[2]->ReportFailure(absl::UnavailableError("connection closed by peer")); });
+  auto witness = std::async(std::launch::async, [&] {
+    return clients[2]->ReportFailure(absl::UnavailableError("connection closed by peer"));
+  });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   clients[1].reset();
   EXPECT_EQ(witness.get().rank, 1);
@@ -234,8 +235,10 @@ TEST_F(RendezvousTest, TheOwnerOfTheCoordinatorCanEndTheJob) {
 
 TEST_F(RendezvousTest, AHangReportSaysWhereAllStand) {
   const Clients clients = Form(2);
-  clients[0]->SetPosition({.instruction = 12, .action = "RECV", .edge = "relu5_grad", .micro_batch = 0, .peer = 1, .peer_instruction = 20});
-  clients[1]->SetPosition({.instruction = 9, .action = "RECV", .edge = "relu5", .micro_batch = 3, .peer = 0, .peer_instruction = 8});
+  clients[0]->SetPosition(
+      {.instruction = 12, .action = "RECV", .edge = "relu5_grad", .micro_batch = 0, .peer = 1, .peer_instruction = 20});
+  clients[1]->SetPosition(
+      {.instruction = 9, .action = "RECV", .edge = "relu5", .micro_batch = 3, .peer = 0, .peer_instruction = 8});
   std::string report;
   EXPECT_TRUE(Eventually([&] {
     const absl::StatusOr<std::string> got = clients[1]->HangReport(absl::Seconds(5));
@@ -243,8 +246,9 @@ TEST_F(RendezvousTest, AHangReportSaysWhereAllStand) {
     report = *got;
     return report.find("lost between rank 0 and rank 1") != std::string::npos;
   })) << report;
-  EXPECT_THAT(report, AllOf(HasSubstr("rank 1 waits for edge relu5 of micro-batch 3 from rank 0"),
-                            HasSubstr("\n  rank 0 stands at instruction 12"), HasSubstr("\n  rank 1 stands at instruction 9")));
+  EXPECT_THAT(report,
+              AllOf(HasSubstr("rank 1 waits for edge relu5 of micro-batch 3 from rank 0"),
+                    HasSubstr("\n  rank 0 stands at instruction 12"), HasSubstr("\n  rank 1 stands at instruction 9")));
   EXPECT_THAT(server_->Report(), HasSubstr("rank 1 waits for edge relu5"));
   const JobFailure failure = clients[1]->ReportFailure(absl::DeadlineExceededError("rank 1 waited 30 s"));
   EXPECT_THAT(failure.message, AllOf(HasSubstr("rank 1 waited 30 s; rank 1 waits for edge relu5"), HasSubstr("lost")));

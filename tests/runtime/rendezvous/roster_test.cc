@@ -11,10 +11,10 @@
 namespace millrace {
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using std::chrono::milliseconds;
 
 class RosterTest : public ::testing::Test {
  protected:
@@ -24,7 +24,8 @@ class RosterTest : public ::testing::Test {
     options.silence = absl::Seconds(10);
     options.settle = absl::Milliseconds(400);
     const JobIdentity identity{"job", "hash", "1.0", size, 0};
-    roster_ = std::make_unique<Roster>(identity, options, [this](const JobFailure&) { ++told_; }, now_);
+    roster_ = std::make_unique<Roster>(
+        identity, options, [this](const JobFailure&) { ++told_; }, now_);
     for (int rank = 0; rank < size; ++rank) inbox_[rank].clear();
   }
   proto::Claim ClaimOf(int rank, int size) {
@@ -38,8 +39,9 @@ class RosterTest : public ::testing::Test {
   }
   absl::Status Enter(const proto::Claim& claim) {
     const int rank = static_cast<int>(claim.rank());
-    return roster_->Enter(claim, "there", std::make_shared<proto::ToRank>(),
-                          [this, rank](Roster::Message message) { inbox_[rank].push_back(std::move(message)); }, now_);
+    return roster_->Enter(
+        claim, "there", std::make_shared<proto::ToRank>(),
+        [this, rank](Roster::Message message) { inbox_[rank].push_back(std::move(message)); }, now_);
   }
   void OpenWithAll(int size) {
     Open(size);
@@ -86,7 +88,8 @@ TEST_F(RosterTest, EveryRefusalSaysBothSides) {
   Open(2);
   proto::Claim claim = ClaimOf(1, 2);
   claim.set_job("other");
-  EXPECT_THAT(std::string(Enter(claim).message()), AllOf(HasSubstr("rank 1"), HasSubstr("'other'"), HasSubstr("'job'")));
+  EXPECT_THAT(std::string(Enter(claim).message()),
+              AllOf(HasSubstr("rank 1"), HasSubstr("'other'"), HasSubstr("'job'")));
   claim = ClaimOf(1, 2);
   claim.set_plan_hash("another");
   EXPECT_THAT(std::string(Enter(claim).message()), AllOf(HasSubstr("'another'"), HasSubstr("'hash'")));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -57,7 +58,8 @@ class Rank {
         if (order == absl::StrCat(options_.rank, ":", NameOf(order), "@", round)) Obey(NameOf(order));
       }
       const std::string mine = stop_signal != 0 ? "stop" : "";
-      const auto all = client_.exchange().AllGather(absl::StrCat("round ", round), mine, absl::Now() + absl::Seconds(3));
+      const auto all =
+          client_.exchange().AllGather(absl::StrCat("round ", round), mine, absl::Now() + absl::Seconds(3));
       if (!all.ok()) return Failed(all.status());
       for (const std::string& word : *all) {
         if (word == "stop") return Stopped();
@@ -82,7 +84,7 @@ class Rank {
     if (order == "exit78") _exit(78);
     if (order == "quit") _exit(0);
     if (order == "report") std::exit(Failed(absl::InternalError("the kernel of MatMul failed")));
-    while (order == "spin") {
+    for (volatile bool spin = order == "spin"; spin;) {
     }
     if (order != "child") return;
     const pid_t child = fork();

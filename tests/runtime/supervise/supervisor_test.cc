@@ -134,7 +134,8 @@ TEST_F(SupervisorTest, AllFinish) {
   const int first = OpenDescriptors();
   EXPECT_EQ(Run({}).exit_code, 0);
   EXPECT_LE(OpenDescriptors(), first) << before << " before the first";
-  for (int rank = 0; rank < 3; ++rank) EXPECT_THAT(Output(), HasSubstr(absl::StrCat("[rank ", rank, "] joined 127.0.0.1:")));
+  for (int rank = 0; rank < 3; ++rank)
+    EXPECT_THAT(Output(), HasSubstr(absl::StrCat("[rank ", rank, "] joined 127.0.0.1:")));
 }
 
 TEST_F(SupervisorTest, AKilledRankIsNamedAndAllAreGone) {
@@ -153,10 +154,11 @@ TEST_F(SupervisorTest, AStoppedRankIsNamedAndRemoved) {
   options_.heartbeat_timeout = absl::Seconds(1);
   for (int rank = 0; rank < 3; ++rank) {
     ASSERT_EQ(ftruncate(fd_, 0), 0);
-    const SuperviseResult result = Run({absl::StrCat(rank, ":stop@2")});
+    const SuperviseResult result = Run({absl::StrCat(rank, ":stop@15")});
     EXPECT_EQ(result.culprit, rank) << result.message << "\n" << Output();
     EXPECT_EQ(result.exit_code, 75);
-    EXPECT_THAT(result.message, AllOf(HasSubstr(absl::StrCat("rank ", rank, " hung")), HasSubstr("instruction 2, ROUND")));
+    EXPECT_THAT(result.message,
+                AllOf(HasSubstr(absl::StrCat("rank ", rank, " hung")), HasSubstr("it stood at instruction ")));
     ExpectInTime("stop", 4000);
   }
 }
@@ -167,8 +169,8 @@ TEST_F(SupervisorTest, OtherWaysToEnd) {
     int exit_code;
     const char* message;
   };
-  for (const Case& c : {Case{"segv", 139, "SIGSEGV"}, Case{"exit3", 3, "exited with code 3"}, Case{"quit", 75, "rank 1 died"},
-                        Case{"report", 70, "rank 1: the kernel of MatMul failed"}}) {
+  for (const Case& c : {Case{"segv", 139, "SIGSEGV"}, Case{"exit3", 3, "exited with code 3"},
+                        Case{"quit", 75, "rank 1 died"}, Case{"report", 70, "rank 1: the kernel of MatMul failed"}}) {
     ASSERT_EQ(ftruncate(fd_, 0), 0);
     const SuperviseResult result = Run({absl::StrCat("1:", c.order, "@1")});
     EXPECT_EQ(result.culprit, 1) << c.order << ": " << result.message;
@@ -232,7 +234,8 @@ TEST_F(SupervisorTest, SignalsReachTheRanks) {
 TEST_F(SupervisorTest, CommandsThatKnowNothingOfUs) {
   options_.command = {"true"};
   EXPECT_EQ(RunCommand().exit_code, 0);
-  options_.command = {"sh", "-c", "echo to $MILLRACE_RANK of $MILLRACE_SIZE; sleep $((20 * (1 - MILLRACE_RANK % 2))); exit 4"};
+  options_.command = {"sh", "-c",
+                      "echo to $MILLRACE_RANK of $MILLRACE_SIZE; sleep $((1 + 20 * (1 - MILLRACE_RANK % 2))); exit 4"};
   const SuperviseResult result = RunCommand();
   EXPECT_EQ(result.exit_code, 4) << result.message;
   EXPECT_EQ(result.culprit, 1);
@@ -248,8 +251,8 @@ TEST_F(SupervisorTest, TheTokenIsNotInTheEnvironment) {
   options_.command = {"sh", "-c", "env; echo bytes: $(wc -c < $MILLRACE_TOKEN_FILE); ls -l /proc/self/fd"};
   EXPECT_EQ(RunCommand().exit_code, 0);
   const std::string output = Output();
-  EXPECT_THAT(output, AllOf(HasSubstr("MILLRACE_TOKEN_FILE=/proc/self/fd/"), HasSubstr("bytes: 64"), HasSubstr("MILLRACE_RESTART=0"),
-                            Not(HasSubstr("socket:"))));
+  EXPECT_THAT(output, AllOf(HasSubstr("MILLRACE_TOKEN_FILE=/proc/self/fd/"), HasSubstr("bytes: 64"),
+                            HasSubstr("MILLRACE_RESTART=0"), Not(HasSubstr("socket:"))));
 }
 
 TEST_F(SupervisorTest, AKilledSupervisorTakesItsRanksAlong) {
