@@ -1,19 +1,18 @@
 #include "partitioner/local.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/backends.h"
+#include "kernels/cores.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
 
 proto::Cluster LocalCluster(absl::string_view kind, int count) {
-  const int64_t cores = std::max<int64_t>(1, sysconf(_SC_NPROCESSORS_ONLN));
+  const int64_t cores = FindAllowedCores("").cores;
   proto::Cluster cluster;
   cluster.set_schema_version(1);
   cluster.set_name("this machine");

@@ -121,11 +121,15 @@ class Whole {
       return absl::FailedPreconditionError(absl::StrCat(all_.local_size->from, " ranks on this machine, of ",
                                                         all_.size->value, " (", all_.size->from, ")"));
     }
-    if (all_.local_rank && all_.local_size && all_.local_rank->value >= all_.local_size->value) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(all_.local_rank->from, " is not below ", all_.local_size->from, ": local ranks count from 0"));
-    }
-    return absl::OkStatus();
+    MR_RETURN_IF_ERROR(CheckBelow(all_.local_rank, all_.local_size, "local ranks"));
+    MR_RETURN_IF_ERROR(CheckBelow(all_.local_rank, all_.size, "local ranks"));
+    return CheckBelow(all_.node_rank, all_.nodes, "machines");
+  }
+
+  static absl::Status CheckBelow(const SaidNumber& place, const SaidNumber& count, absl::string_view what) {
+    if (!place || !count || place->value < count->value) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(place->from, " is not below ", count->from, ": ", what, " count from 0"));
   }
 
   // What nobody says follows from the rest, as if all machines held equally many ranks, in order.
@@ -142,6 +146,7 @@ class Whole {
     contract.node_rank = all_.node_rank ? static_cast<int>(all_.node_rank->value)
                          : even && contract.nodes > 1 ? contract.rank / contract.local_size
                                                       : 0;
+    if (!all_.nodes) contract.nodes = std::max(contract.nodes, contract.node_rank + 1);
     if (rank_from_ != nullptr) {
       contract.source = rank_from_->name;
       contract.source_key = rank_from_->key;

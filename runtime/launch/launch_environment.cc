@@ -6,8 +6,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/cores.h"
 #include "proto/text_proto.h"
-#include "runtime/launch/cores.h"
 
 extern char** environ;
 

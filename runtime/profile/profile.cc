@@ -4,13 +4,13 @@
 #include <cmath>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/backends.h"
+#include "kernels/cores.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/profile/call_table.h"
@@ -24,7 +24,7 @@ namespace {
 constexpr int kMostCollectiveRanks = 64;
 constexpr double kMostBudget = 24 * 3600;
 
-int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int Cores() { return FindAllowedCores("").cores; }
 
 int ThreadsOf(const proto::ExecutionPlan& plan) {
   return plan.ranks().empty() ? 1 : static_cast<int>(std::clamp<uint32_t>(plan.ranks(0).threads(), 1, 1024));

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "runtime/launch/cores.h"
+#include "kernels/cores.h"
 #include "runtime/launch/detect.h"
 
 namespace millrace {

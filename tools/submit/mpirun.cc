@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/launch/cores.h"
+#include "kernels/cores.h"
 #include "tools/submit/launchers.h"
 
 namespace millrace {

@@ -42,7 +42,9 @@ inline LaunchContract Detected(Variables variables) { return Detected(With(std::
 // "" when it was not refused.
 inline std::string Refusal(const LaunchEnvironment& environment) {
   const absl::StatusOr<LaunchContract> contract = DetectLaunch(environment);
-  if (!contract.ok()) EXPECT_EQ(contract.status().code(), absl::StatusCode::kFailedPrecondition);
+  if (!contract.ok()) {
+    EXPECT_EQ(contract.status().code(), absl::StatusCode::kFailedPrecondition);
+  }
   return std::string(contract.status().message());
 }
 

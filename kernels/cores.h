@@ -1,7 +1,7 @@
 // How many processors this process may really use: its affinity, and the quota of its control group. The machine's own
 // count says nothing in a container or under a batch system.
-#ifndef RUNTIME_LAUNCH_CORES_H_
-#define RUNTIME_LAUNCH_CORES_H_
+#ifndef KERNELS_CORES_H_
+#define KERNELS_CORES_H_
 
 #include <string>
 
@@ -22,4 +22,4 @@ AllowedCores FindAllowedCores(absl::string_view root, int affinity = 0);
 
 }  // namespace millrace
 
-#endif  // RUNTIME_LAUNCH_CORES_H_
+#endif  // KERNELS_CORES_H_

@@ -1,24 +1,28 @@
 // Cores that a process may use: control groups of both versions, in and out of containers.
-#include "runtime/launch/cores.h"
+#include "kernels/cores.h"
 
+#include <gtest/gtest.h>
 #include <sched.h>
 
-#include "tests/runtime/launch/environments.h"
+#include <filesystem>
+
+#include "tests/runtime/data/files.h"
 
 namespace millrace {
 namespace {
 
+// The files of a machine, in a folder of the test's own.
 class Machine {
  public:
-  Machine() { environment_.root = FreshFolder(); }
   Machine& File(const std::string& path, const std::string& text) {
-    PutFile(environment_, path, text);
+    std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
+    Write(root_ + path, text);
     return *this;
   }
-  AllowedCores With(int affinity) const { return FindAllowedCores(environment_.root, affinity); }
+  AllowedCores With(int affinity) const { return FindAllowedCores(root_, affinity); }
 
  private:
-  LaunchEnvironment environment_;
+  const std::string root_ = FreshFolder();
 };
 
 TEST(AllowedCores, AffinityWithoutAQuota) {

@@ -1,4 +1,4 @@
-#include "runtime/launch/cores.h"
+#include "kernels/cores.h"
 
 #include <sched.h>
 
