@@ -128,6 +128,7 @@ absl::Status Ranks::OpenSeat(Seat& seat) {
   worker.device = seat.device.get();
   worker.communicator = seat.communicator.get();
   worker.seed = options_.seed;
+  if (options_.make_stand) worker.stand = options_.make_stand(seat.rank);
   worker.load = [this](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory, uint64_t bytes) {
     return feed_(input, step, micro_batch, memory, bytes);
   };
