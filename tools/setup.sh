@@ -9,6 +9,7 @@ packages=(
   g++ git ca-certificates
   libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev libbenchmark-dev
   libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
+  libgloo-dev libopenmpi-dev openmpi-bin
   bible-kjv python3
 )
 
@@ -40,5 +41,8 @@ fi
 {
   echo "# Written by tools/setup.sh."
   echo "build --//kernels:cpu=true"
+  mpi=false
+  [[ -e /usr/lib/x86_64-linux-gnu/openmpi/include/mpi.h && -e /usr/lib/x86_64-linux-gnu/libmpi.so ]] && mpi=true
+  echo "build --//runtime/comm/mpi:link_mpi=$mpi"
 } > .bazelrc.machine.new
 cmp -s .bazelrc.machine.new .bazelrc.machine 2>/dev/null && rm .bazelrc.machine.new || mv .bazelrc.machine.new .bazelrc.machine
