@@ -1,9 +1,10 @@
 // Collectives over every communicator. What they must give is added up here in rank order, bit for bit: so all
 // transports give the same bits.
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -19,6 +20,7 @@ constexpr DType kSummed[] = {proto::F32, proto::F64, proto::BF16, proto::F16, pr
 template <typename T>
 T Value(int r, uint64_t i) {
   const double x = static_cast<double>((i * 2654435761u + r * 40503u) % 2001) / 37 - 27;
+  if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<int64_t>(x * 1e6));
   return static_cast<T>(static_cast<float>(r % 3 == 1 ? x * 1000 : x));
 }
 
@@ -66,7 +68,7 @@ std::vector<char> SumOf(DType dtype, const std::vector<int>& ranks, uint64_t cou
   return With(dtype, [&](auto numbers) { return numbers.SumOf(ranks, count); });
 }
 
-absl::Status Run(Communicator& comm, Collective collective) {
+absl::Status RunCollective(Communicator& comm, Collective collective) {
   const auto collectives = MakeDirectCollectives(&comm);
   std::vector<char> staging(StagingBytes(collective, comm.rank()));
   collective.staging = staging.data();
@@ -97,10 +99,10 @@ TEST_P(CommunicatorConformance, SumsAddInRankOrder) {
         std::vector<char> out(mine.size(), 0x55), in_place = mine;
         c.input = mine.data();
         c.output = out.data();
-        ASSERT_EQ(Run(comm, c), absl::OkStatus());
+        ASSERT_EQ(RunCollective(comm, c), absl::OkStatus());
         EXPECT_TRUE(out == want) << Name(dtype) << " " << count;
         c.input = c.output = in_place.data();
-        ASSERT_EQ(Run(comm, c), absl::OkStatus());
+        ASSERT_EQ(RunCollective(comm, c), absl::OkStatus());
         EXPECT_TRUE(in_place == want) << Name(dtype) << " " << count << " in place";
       }
     }
@@ -125,11 +127,11 @@ TEST_P(CommunicatorConformance, ReduceScatterThenAllGatherOfUnevenShards) {
       std::vector<char> whole = Of(dtype, comm.rank(), c.count);
       c.input = whole.data();
       c.output = whole.data() + offset;
-      ASSERT_EQ(Run(comm, c), absl::OkStatus());
+      ASSERT_EQ(RunCollective(comm, c), absl::OkStatus());
       c.kind = CollectiveKind::kAllGather;
       c.input = whole.data() + offset;
       c.output = whole.data();
-      ASSERT_EQ(Run(comm, c), absl::OkStatus());
+      ASSERT_EQ(RunCollective(comm, c), absl::OkStatus());
       EXPECT_TRUE(whole == SumOf(dtype, c.ranks, c.count)) << Name(dtype);
     }
   });
@@ -151,7 +153,7 @@ TEST_P(CommunicatorConformance, BroadcastsFromEveryRootAndEveryType) {
         std::vector<char> out(mine.size());
         c.input = mine.data();
         c.output = out.data();
-        ASSERT_EQ(Run(comm, c), absl::OkStatus());
+        ASSERT_EQ(RunCollective(comm, c), absl::OkStatus());
         EXPECT_TRUE(out == Of(dtype, root, c.count)) << Name(dtype) << " from " << root;
       }
     }
@@ -208,7 +210,7 @@ TEST_P(CommunicatorConformance, RefusesBadCollectives) {
       change(c);
       std::vector<char> memory(64);
       c.input = c.output = memory.data();
-      return Run(comm, c).code();
+      return RunCollective(comm, c).code();
     };
     EXPECT_EQ(code([](Collective& c) { c.dtype = proto::U8; }), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(code([](Collective& c) { c.dtype = proto::DATA_TYPE_UNSPECIFIED; }), absl::StatusCode::kInvalidArgument);

@@ -1,7 +1,11 @@
 // One rank of an MPI job that runs the conformance suite; mpi_test.py starts it under mpirun.
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "runtime/comm/mpi/mpi.h"
 #include "tests/conformance/communicator_test.h"
