@@ -10,6 +10,7 @@ packages=(
   libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev libbenchmark-dev
   libgrpc++-dev protobuf-compiler-grpc
   libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
+  libgloo-dev libopenmpi-dev openmpi-bin
   bible-kjv python3 python3-yaml python3-jsonschema
 )
 
@@ -41,5 +42,8 @@ fi
 {
   echo "# Written by tools/setup.sh."
   echo "build --//kernels:cpu=true"
+  mpi=false
+  [[ -e /usr/lib/x86_64-linux-gnu/openmpi/include/mpi.h && -e /usr/lib/x86_64-linux-gnu/libmpi.so ]] && mpi=true
+  echo "build --//runtime/comm/mpi:link_mpi=$mpi"
 } > .bazelrc.machine.new
 cmp -s .bazelrc.machine.new .bazelrc.machine 2>/dev/null && rm .bazelrc.machine.new || mv .bazelrc.machine.new .bazelrc.machine

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/backends.h"
+#include "kernels/cores.h"
 #include "proto/status_macros.h"
 #include "runtime/log/log.h"
 
@@ -45,7 +46,7 @@ MakeCommunicatorFn InProcess(int ranks, const CommunicatorOptions& options) {
 
 Ranks::Ranks(const proto::ExecutionPlan& plan, const RanksOptions& options, std::vector<int> here)
     : plan_(plan), options_(options), here_(std::move(here)), position_(plan.ranks_size(), -1), seats_(here_.size()) {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int cores = FindAllowedCores("").cores;
   const int sharing = std::max({1, options.on_this_host, static_cast<int>(here_.size())});
   threads_per_rank_ = options.threads > 0 ? options.threads : std::max(1, cores / sharing);
   if (!options_.make_communicator) options_.make_communicator = InProcess(size(), options.communication);
@@ -127,6 +128,7 @@ absl::Status Ranks::OpenSeat(Seat& seat) {
   worker.device = seat.device.get();
   worker.communicator = seat.communicator.get();
   worker.seed = options_.seed;
+  if (options_.make_stand) worker.stand = options_.make_stand(seat.rank);
   worker.load = [this](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory, uint64_t bytes) {
     return feed_(input, step, micro_batch, memory, bytes);
   };

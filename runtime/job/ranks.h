@@ -27,6 +27,9 @@ using OpenDeviceFn = std::function<absl::StatusOr<std::unique_ptr<Device>>(absl:
 // it.
 using MakeCommunicatorFn = std::function<absl::StatusOr<std::shared_ptr<Communicator>>(int rank)>;
 
+// What a rank calls with where it stands (WorkerOptions::stand); empty: nothing.
+using MakeStandFn = std::function<StandFn(int rank)>;
+
 struct RanksOptions {
   std::string device_kind;  // empty: the plan's
   int threads = 0;          // of each rank; 0: cores / ranks on this host, at least 1
@@ -38,6 +41,7 @@ struct RanksOptions {
   // Called on the rank's thread, for all ranks here at once. Empty: in_process, for which all ranks must be here.
   MakeCommunicatorFn make_communicator;
   CommunicatorOptions communication;  // of the in_process ones
+  MakeStandFn make_stand;             // on the rank's thread, once it is connected; empty: nobody wants to know
 };
 
 // What one rank works with. Touched by the rank's thread inside Each, by the owner of Ranks between two of them.

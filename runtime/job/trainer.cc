@@ -108,6 +108,8 @@ absl::Status SpmdTrainer::TryPrepare(const proto::Model* model) {
   MR_RETURN_IF_ERROR(ranks_->Each([](Seat& seat) { return seat.worker->InitializeParameters(); }));
   if (!checkpoint.empty()) MR_RETURN_IF_ERROR(AllOk(ranks_.get(), Restore(checkpoint)));
   MR_RETURN_IF_ERROR(ranks_->Each([](Seat& seat) { return seat.worker->PrepareWeights(); }));
+  // Nothing is written before all are ready.
+  MR_RETURN_IF_ERROR(AllOk(ranks_.get(), absl::OkStatus()));
   MR_RETURN_IF_ERROR(BeginOutputs(model));
   MR_ASSIGN_OR_RETURN(behind_root_, SecondsBehindRoot(ranks_.get()));
   return absl::OkStatus();
@@ -346,6 +348,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::ExecutionP
   of_ranks.here = options.here;
   of_ranks.on_this_host = options.on_this_host;
   of_ranks.make_communicator = options.make_communicator;
+  of_ranks.make_stand = options.make_stand;
   MR_ASSIGN_OR_RETURN(std::unique_ptr<Ranks> ranks, Ranks::Connect(plan, of_ranks));
   auto trainer = std::make_unique<SpmdTrainer>(plan, job, options, std::move(ranks));
   MR_RETURN_IF_ERROR(trainer->Prepare(model));

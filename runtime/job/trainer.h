@@ -37,6 +37,7 @@ struct TrainerOptions {
   std::vector<int> here;
   int on_this_host = 0;
   MakeCommunicatorFn make_communicator;
+  MakeStandFn make_stand;
 };
 
 // Used by one thread.

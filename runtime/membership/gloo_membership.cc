@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/gloo/gloo.h"
+#include "runtime/membership/hang_reporting.h"
 #include "runtime/membership/kinds.h"
 #include "runtime/membership/own_address.h"
 #include "runtime/membership/shared_token.h"
@@ -26,6 +27,7 @@ namespace {
 // The last messages of a job: the coordinator waits so long for ranks to have read them, less where one of them may be
 // stuck.
 constexpr absl::Duration kFarewell = absl::Seconds(5), kFarewellAfterFailure = absl::Milliseconds(300);
+constexpr absl::Duration kReportPatience = absl::Seconds(1);
 constexpr absl::Duration kTokenRetry = absl::Milliseconds(200);
 
 // As the launcher says, or because nobody else could come.
@@ -54,9 +56,13 @@ class GlooMembership : public Membership {
   MakeCommunicatorFn make_communicator() override {
     return [this](int rank) { return Join(rank); };
   }
+  MakeStandFn make_stand() override {
+    return [this](int rank) { return NotesOf(rank); };
+  }
   absl::Status End(const absl::Status& mine) override;
 
  private:
+  StandFn NotesOf(int rank);
   absl::Status PrepareToken();
   absl::Status StartCoordinator(const Endpoint& at, bool here_only);
   absl::StatusOr<std::shared_ptr<Communicator>> Join(int rank);
@@ -160,13 +166,29 @@ absl::StatusOr<std::shared_ptr<Communicator>> GlooMembership::Join(int rank) {
   MR_ASSIGN_OR_RETURN(gloo.host, Host());
   absl::StatusOr<std::unique_ptr<Communicator>> connected = MakeGlooCommunicator(seat->exchange(), gloo);
   if (!connected.ok()) return seat->ReportFailure(connected.status()).status();
-  const std::shared_ptr<Communicator> made = *std::move(connected);
+  RendezvousClient* const client = seat.get();
+  const std::shared_ptr<Communicator> made = ReportHangs(*std::move(connected), [client] {
+    const absl::StatusOr<std::string> report = client->HangReport(kReportPatience);
+    return report.ok() ? *report : absl::StrCat("no report of the other ranks: ", report.status().message());
+  });
   seat->OnFailure([weak = std::weak_ptr<Communicator>(made)](const JobFailure& failure) {
     if (const std::shared_ptr<Communicator> communicator = weak.lock()) communicator->Abort(failure.status());
   });
   std::lock_guard lock(mutex_);
   seats_[rank] = std::move(seat);
   return made;
+}
+
+StandFn GlooMembership::NotesOf(int rank) {
+  std::lock_guard lock(mutex_);
+  return [client = seats_.at(rank).get()](const Standpoint& stand) {
+    client->SetPosition({.instruction = stand.instruction,
+                         .action = stand.action,
+                         .edge = stand.edge,
+                         .micro_batch = stand.micro_batch,
+                         .peer = stand.peer,
+                         .peer_instruction = stand.peer_instruction});
+  };
 }
 
 absl::Status GlooMembership::End(const absl::Status& mine) {

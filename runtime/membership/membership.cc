@@ -46,7 +46,7 @@ absl::StatusOr<TransportKind> ChooseTransport(absl::string_view name, const Laun
   const bool by_mpi = contract.source_key == "mpi";
   if (name.empty()) {
     if (!contract.launched()) return TransportKind::kInProcess;
-    return by_mpi && MpiLinked() ? TransportKind::kMpi : TransportKind::kGloo;
+    return by_mpi && MpiIsLinked() ? TransportKind::kMpi : TransportKind::kGloo;
   }
   MR_ASSIGN_OR_RETURN(const TransportKind transport, ParseTransport(name));
   if (transport == TransportKind::kInProcess && contract.launched() && contract.size > 1) {

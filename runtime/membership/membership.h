@@ -60,6 +60,9 @@ class Membership {
   // Empty where all ranks are in this process. Each rank's communicator once; the membership must outlive them.
   virtual MakeCommunicatorFn make_communicator() = 0;
 
+  // Where ranks note their standpoints for hang reports; empty where nobody reads them.
+  virtual MakeStandFn make_stand() { return {}; }
+
   // The run is over in this process, well or with an error, which the other processes then learn. Returns what is to be
   // reported: the error that came first anywhere. Once, before the communicators are gone.
   virtual absl::Status End(const absl::Status& mine) = 0;

@@ -6,6 +6,8 @@
 namespace millrace {
 namespace {
 
+constexpr int kMostTries = 1000;
+
 // The first byte of a text's field is its length.
 void PutText(absl::string_view text, size_t limit, char* field) {
   const size_t length = std::min(text.size(), limit);
@@ -36,7 +38,9 @@ void PositionBoard::Write(const Position& position) {
 bool PositionBoard::ReadNew(uint64_t* seen, proto::Position* position) const {
   std::array<uint64_t, kWords> note;
   uint64_t before;
+  int tries = 0;
   do {
+    if (++tries > kMostTries) return false;
     before = count_.load(std::memory_order_acquire);
     if (before == 0 || before == *seen) return false;
     for (size_t i = 0; i < kWords; ++i) note[i] = words_[i].load(std::memory_order_acquire);

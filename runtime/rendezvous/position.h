@@ -30,7 +30,8 @@ class PositionBoard {
 
   void Write(const Position& position);
 
-  // Copies the note. False when there is none, or none since `*seen`, which is brought up to date.
+  // Copies the note. False when there is none, or none since `*seen`, which is brought up to date; also when the writer
+  // is always at it: the next call finds a later one.
   bool ReadNew(uint64_t* seen, proto::Position* position) const;
 
  private:

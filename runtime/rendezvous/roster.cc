@@ -181,8 +181,13 @@ void Roster::Fail(const JobFailure& failure) {
   Publish(lock);
 }
 
+void Roster::Close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = true;
+}
+
 void Roster::Decide(JobFailure failure) {
-  if (failure_.has_value()) return;
+  if (failure_.has_value() || closed_) return;
   failure_ = std::move(failure);
   auto message = std::make_shared<proto::ToRank>();
   *message->mutable_failure() = ToProto(*failure_);

@@ -53,6 +53,8 @@ class Roster {
   void Tick(Instant now);
   // The owner of the coordinator has seen why the job ends, or ends it. No effect when it has failed already.
   void Fail(const JobFailure& failure);
+  // The coordinator is about to cut its connections: from now on nobody is told anything, and no loss is a death.
+  void Close();
 
   std::optional<JobFailure> failure() const;
   bool HasJoined(int rank) const;
@@ -98,7 +100,7 @@ class Roster {
   int joined_ = 0;
   GatherRounds rounds_;
   std::optional<JobFailure> failure_;
-  bool published_ = false;
+  bool published_ = false, closed_ = false;
   std::optional<JobFailure> testimony_;  // the first report that waits for its cause
   Instant testimony_until_, last_tick_, next_beat_;
 };

@@ -45,6 +45,7 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
               [this](Visitor* visitor) { Forget(visitor); }} {}
 
   ~Server() override {
+    roster_.Close();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       closing_ = true;

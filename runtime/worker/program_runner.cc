@@ -7,6 +7,7 @@
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
 #include "runtime/worker/packs.h"
+#include "runtime/worker/standpoint.h"
 #include "runtime/worker/transient.h"
 
 namespace millrace {
@@ -40,6 +41,9 @@ absl::StatusOr<std::unique_ptr<ProgramRunner>> ProgramRunner::Make(const proto::
   runner->finished_.resize(channels);
   runner->host_.resize(largest_load);
   for (const auto& program : binding->programs) MR_RETURN_IF_ERROR(runner->CheckInstructions(plan, *program));
+  for (const auto& program : binding->programs) {
+    if (options.stand) runner->all_standpoints_[program.get()] = StandpointsOf(*program);
+  }
   return runner;
 }
 
@@ -93,6 +97,7 @@ absl::StatusOr<StepResult> ProgramRunner::Run(const BoundProgram& program, const
   if (replica_ > 0 && !program.trains) return StepResult();  // replica 0 does it alone
   program_ = &program;
   settings_ = &settings;
+  standpoints_ = options_.stand ? &all_standpoints_[&program] : nullptr;
   result_ = StepResult();
   normed_ = false;
   absl::Status status = Begin(program);
@@ -132,6 +137,7 @@ absl::Status ProgramRunner::Execute(int index, uint64_t step) {
   const BoundInstruction& bound = program_->instructions[index];
   const int64_t start = TraceRing::Now();
   spans_[index] = ring_.Start(index, start);
+  Stand(index, /*waits=*/false);
   for (const Through& through : bound.waits) MR_RETURN_IF_ERROR(WaitThrough(through.channel, through.position));
   TraceRing::Entry& entry = ring_.at(spans_[index]);
   if (!bound.waits.empty()) entry.wait = TraceRing::Now() - start;
@@ -224,6 +230,7 @@ absl::Status ProgramRunner::CollectFinished() {
 absl::Status ProgramRunner::Finish(int channel) {
   const int index = program_->channels[channel][finished_[channel]];
   const int64_t start = TraceRing::Now();
+  Stand(index, /*waits=*/true);
   MR_RETURN_IF_ERROR(options_.communicator->Wait(
       tickets_[index], [this, index] { return absl::StrCat(Place(*program_, index), " waits for its peer"); }));
   ++finished_[channel];
@@ -231,6 +238,13 @@ absl::Status ProgramRunner::Finish(int channel) {
   entry.end = TraceRing::Now();
   entry.wait += entry.end - start;
   return absl::OkStatus();
+}
+
+void ProgramRunner::Stand(int index, bool waits) {
+  if (standpoints_ == nullptr) return;
+  Standpoint stand = (*standpoints_)[index];
+  if (!waits) stand.peer = -1;
+  options_.stand(stand);
 }
 
 std::string ProgramRunner::Place(const BoundProgram& program, int index) const {

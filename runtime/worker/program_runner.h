@@ -6,6 +6,7 @@
 #define RUNTIME_WORKER_PROGRAM_RUNNER_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ class ProgramRunner {
   absl::Status WaitThrough(int channel, int position);
   absl::Status CollectFinished();
   absl::Status Finish(int channel);
+  // Tells WorkerOptions::stand, with the peer when the rank waits for it.
+  void Stand(int index, bool waits);
   // "rank 3, program train, instruction 41 (RUN 1F3)"
   std::string Place(const BoundProgram& program, int index) const;
 
@@ -64,10 +67,12 @@ class ProgramRunner {
   StepRunner* const step_;
   TraceRing ring_;
   std::vector<char> host_;  // where LoadFn writes
+  std::map<const BoundProgram*, std::vector<Standpoint>> all_standpoints_;
 
   // Of the program that runs.
   const BoundProgram* program_ = nullptr;
   const StepSettings* settings_ = nullptr;
+  const std::vector<Standpoint>* standpoints_ = nullptr;  // nullptr: nobody wants to know
   StepResult result_;
   bool normed_ = false;
   std::vector<Communicator::Ticket> tickets_;  // by instruction

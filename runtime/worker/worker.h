@@ -26,11 +26,26 @@ namespace millrace {
 using LoadFn = std::function<absl::Status(const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory,
                                           uint64_t bytes)>;
 
+// Where a rank stands in the list of the program that runs: told at the start of each instruction, and before it waits
+// for another rank. The texts live as long as the plan.
+struct Standpoint {
+  int64_t instruction = -1;       // index in the rank's list
+  absl::string_view action;       // "RUN", "RECV"
+  absl::string_view edge;         // empty: none
+  int64_t micro_batch = -1;       // -1: none
+  int peer = -1;                  // the rank it waits for; -1: it waits for nobody
+  int64_t peer_instruction = -1;  // the other half of the transfer in the peer's list; -1: not known
+};
+
+// Called on the rank's thread, many times a step: it must neither block nor allocate.
+using StandFn = std::function<void(const Standpoint&)>;
+
 struct WorkerOptions {
   int rank = 0;
   Device* device = nullptr;              // must outlive the worker
   Communicator* communicator = nullptr;  // must outlive the worker
   LoadFn load;
+  StandFn stand;  // may be empty
   uint64_t seed = 0;
   bool check_finite = true;  // a non-finite norm skips the step on every rank
   // For debugging: fills transient memory with NaN before each program, so that a value read before it is written

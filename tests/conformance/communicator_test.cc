@@ -212,8 +212,8 @@ TEST_P(CommunicatorConformance, RefusesBadTransfers) {
   OnEveryRank(ranks, [&](Communicator& comm) {
     if (comm.rank() != 0) return;
     char memory[4] = {};
-    for (const Transfer& bad :
-         {Transfer{true, comm.size(), 0, memory, 4}, Transfer{true, -1, 0, memory, 4}, Transfer{true, 1, 0, nullptr, 4}}) {
+    for (const Transfer& bad : {Transfer{true, comm.size(), 0, memory, 4}, Transfer{true, -1, 0, memory, 4},
+                                Transfer{true, 1, 0, nullptr, 4}}) {
       EXPECT_EQ(PostAndWait(comm, {bad}).code(), absl::StatusCode::kInvalidArgument);
     }
     EXPECT_EQ(comm.Wait(uint64_t{1} << 20, TestWaits).code(), absl::StatusCode::kInvalidArgument);

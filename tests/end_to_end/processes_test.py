@@ -33,6 +33,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def wait_for(process, pattern):
+    """Reads its stderr up to a line like this, and returns what was read."""
+    seen = ''
+    for line in process.stderr:
+        seen += line
+        if re.search(pattern, line):
+            return seen
+    raise AssertionError(f'the run ended before it said {pattern!r}:\n{seen}')
+
+
 def children_of(pid):
     with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
         return [int(child) for child in file.read().split()]
@@ -126,9 +136,7 @@ class Gloo(Case):
     def test_a_stop_of_one_stops_all_and_one_process_resumes(self):
         flags = self.train_flags('stopped', 2, steps=2000)
         processes = self.torchrun(2, flags)
-        for line in processes[0].stderr:
-            if line.startswith('step '):
-                break
+        wait_for(processes[0], '^step ')
         processes[1].send_signal(signal.SIGTERM)
         said = self.finish(processes, codes=[75, 75])
         for _, err in said:
@@ -142,26 +150,48 @@ class Gloo(Case):
         self.assertEqual(runs.weights_digest(self.at('stopped')), runs.weights_digest(self.at('unstopped')))
 
     def test_a_killed_process_ends_all_and_is_named(self):
-        processes = self.torchrun(2, self.train_flags('killed', 2, steps=2000))
-        for line in processes[0].stderr:
-            if line.startswith('step '):
-                break
-        processes[1].kill()
+        # Rank 0's process is also the coordinator's.
+        for killed in (1, 0):
+            processes = self.torchrun(2, self.train_flags(f'killed{killed}', 2, steps=2000))
+            wait_for(processes[0], '^step ')
+            processes[killed].kill()
+            begun = time.monotonic()
+            out, err = processes[1 - killed].communicate(timeout=60)
+            took = time.monotonic() - begun
+            print(f'ended {took:.2f} s after rank {killed} was killed: {err.strip().splitlines()[-1:]}')
+            self.assertEqual(processes[1 - killed].returncode, 75, out + err)
+            self.assertIn(f'rank {killed}', err)
+            self.assertLess(took, 5)
+
+    def test_the_supervisor_removes_the_rest_and_names_the_culprit(self):
+        run = self.start([runs.PROGRAM, *self.train_flags('alone', 2, '--comm=gloo', steps=2000)])
+        seen = wait_for(run, r'\] step ')
+        children = children_of(run.pid)
+        self.assertEqual(len(children), 2, seen)
+        os.kill(children[1], signal.SIGKILL)
         begun = time.monotonic()
-        out, err = processes[0].communicate(timeout=60)
+        _, err = run.communicate(timeout=60)
         took = time.monotonic() - begun
-        print(f'rank 0 ended {took:.2f} s after rank 1 was killed: {err.strip().splitlines()[-1:]}')
-        self.assertEqual(processes[0].returncode, 75, out + err)
-        self.assertIn('rank 1', err)
+        print(f'the supervisor ended {took:.2f} s after rank 1 was killed: {err.strip().splitlines()[-1:]}')
+        self.assertEqual(run.returncode, 128 + signal.SIGKILL, seen + err)
+        self.assertRegex(err, 'rank 1 .*killed by SIGKILL')
         self.assertLess(took, 5)
+        for child in children:
+            self.assertFalse(os.path.exists(f'/proc/{child}'))
+
+    def test_ctrl_c_at_the_supervisor_saves(self):
+        run = self.start([runs.PROGRAM, *self.train_flags('interrupted', 2, '--comm=gloo', steps=2000)])
+        seen = wait_for(run, r'\] step ')
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 130, seen + err)
+        self.assertIn('stopped after step', err)
+        newest = max(os.listdir(self.at('interrupted/checkpoint')))
+        self.assertEqual(newest, f'step-{len(runs.curve(self.at("interrupted"))):08d}')
 
     def test_the_supervisor_starts_again_after_a_kill(self):
         run = self.start([runs.PROGRAM, *self.train_flags('restarted', 2, '--comm=gloo', '--max-restarts=2')])
-        seen = ''
-        for line in run.stderr:
-            seen += line
-            if re.search(r'step [7-9]/', line):
-                break
+        seen = wait_for(run, r'step [7-9]/')
         children = children_of(run.pid)
         self.assertEqual(len(children), 2, seen)
         os.kill(children[1], signal.SIGKILL)

@@ -165,6 +165,63 @@ class SageMaker(unittest.TestCase):
             self.assertFalse(os.path.exists(os.path.join(folder, 'output/failure')))
 
 
+def may_mount():
+    return subprocess.run(['unshare', '-m', 'mount', '-t', 'tmpfs', 'none', '/opt'], capture_output=True,
+                          check=False).returncode == 0
+
+
+@unittest.skipUnless(shutil.which('unshare') and may_mount(), 'this process may make no mount namespace')
+class SageMakersOwnPaths(unittest.TestCase):
+    """The tree where SageMaker has it, /opt/ml, in a mount namespace that ends with the command."""
+
+    RESOURCES = '{"current_host": "algo-1", "hosts": ["algo-2", "algo-1"], "network_interface_name": "eth0"}'
+
+    def in_container(self, script):
+        """A shell script in which /opt/ml is a new tree; "keep" is a folder outside of it."""
+        with tempfile.TemporaryDirectory() as keep:
+            setup = f'''set -eu
+mount -t tmpfs none /opt
+mkdir -p /opt/ml/input/config /opt/ml/input/data/plan /opt/ml/output /opt/ml/checkpoints
+echo '{self.RESOURCES}' > /opt/ml/input/config/resourceconfig.json
+keep={keep} millrace={BINARY}
+set +e
+'''
+            done = subprocess.run(['unshare', '-m', 'sh', '-c', setup + script], capture_output=True, text=True,
+                                  timeout=120, stdin=subprocess.DEVNULL, check=False, env={'PATH': '/usr/bin:/bin:/sbin'})
+            kept = {}
+            for name in os.listdir(keep):
+                with open(os.path.join(keep, name), encoding='utf-8') as file:
+                    kept[name] = file.read()
+            return done, kept
+
+    def test_each_host_knows_its_place(self):
+        done, kept = self.in_container('''
+$millrace doctor --json > $keep/file
+SM_CURRENT_HOST=algo-2 $millrace doctor --json > $keep/variable
+''')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for name, rank in (('file', 0), ('variable', 1)):
+            launch = json.loads(kept[name])['launch']
+            self.assertEqual((launch['source'], launch['rank'], launch['size'], launch['coordinator']),
+                             ('sagemaker', rank, 2, 'algo-1:7777'))
+
+    def test_a_full_disk_fails_the_job_and_says_why(self):
+        done, kept = self.in_container('''
+echo '{"current_host": "algo-1", "hosts": ["algo-1"]}' > /opt/ml/input/config/resourceconfig.json
+mount -t tmpfs -o size=64k none /opt/ml/checkpoints
+$millrace model mlp --layers=4 --features=64 --width=256 --classes=8 --out=/opt/mlp.pb
+$millrace partition /opt/mlp.pb --pp=1 --micro-batch=2 --micro-batches=2 --out=/opt/ml/input/data/plan/mlp.plan
+echo '{"steps": "2", "data": "synthetic", "quiet": "true"}' > /opt/ml/input/config/hyperparameters.json
+$millrace sagemaker train
+code=$?
+cp /opt/ml/output/failure $keep/failure
+exit $code
+''')
+        self.assertEqual(done.returncode, 74, done.stderr)
+        self.assertIn('/opt/ml/checkpoints', kept['failure'])
+        self.assertLessEqual(len(kept['failure']), 1024)
+
+
 if __name__ == '__main__':
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'house'))
     import xml_runner

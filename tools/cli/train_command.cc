@@ -118,6 +118,7 @@ class TrainCommand : public Command {
     options.here = membership->here();
     options.on_this_host = membership->on_this_host();
     options.make_communicator = membership->make_communicator();
+    options.make_stand = membership->make_stand();
     if (!config.quiet() && speaks) std::fputs(ExplainSummary(plan).c_str(), stderr);
     std::signal(SIGINT, OnSignal);
     std::signal(SIGTERM, OnSignal);

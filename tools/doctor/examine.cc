@@ -10,7 +10,7 @@ namespace millrace {
 std::vector<Transport> LinkedTransports() {
   std::vector<Transport> linked = {{"in_process", "ranks that are threads of one process"},
                                    {"gloo", "processes of one machine or many, over TCP"}};
-  if (MpiLinked()) linked.push_back({"mpi", "processes that mpirun or srun started, over the MPI library"});
+  if (MpiIsLinked()) linked.push_back({"mpi", "processes that mpirun or srun started, over the MPI library"});
   return linked;
 }
 

@@ -21,6 +21,7 @@
 #include "runtime/comm/gloo/control.h"
 #include "runtime/comm/gloo/link.h"
 #include "runtime/comm/gloo/sockets.h"
+#include "runtime/comm/meeting.h"
 
 namespace millrace::gloo_comm {
 
@@ -61,11 +62,6 @@ class GlooCommunicator : public Communicator, private LinkObserver {
     std::string why;  // the rest under mutex_
     bool left = false, heard = false, mourned = false;
   };
-  // What a rank brings to a meeting: all of it where it is small.
-  struct Slip {
-    uint64_t bytes = 0;
-    char payload[504] = {};
-  };
 
   GlooCommunicator(std::shared_ptr<gloo::transport::tcp::Device> device, int rank, int size,
                    const CommunicatorOptions& options);
@@ -85,7 +81,7 @@ class GlooCommunicator : public Communicator, private LinkObserver {
 
   // meeting.cc: collectives
   absl::Status Meet(const void* mine, void* all, uint64_t bytes, const char* name);
-  absl::Status Swap(SlotKind kind, const void* mine, void* all, uint64_t bytes, const char* name);
+  absl::Status Swap(uint64_t number, const void* mine, void* all, uint64_t bytes, const char* name);
   std::string Missing(const Record& record) const;
 
   // watcher.cc: everything that is not the rank's own thread, and the end
@@ -113,8 +109,7 @@ class GlooCommunicator : public Communicator, private LinkObserver {
   // The rank's own thread.
   std::deque<Record> records_;  // stable addresses; grows to the largest number of groups in flight
   std::vector<uint32_t> free_;
-  std::vector<Slip> slips_;
-  uint64_t meetings_ = 0;
+  Meeting meeting_;
   bool cleaned_ = false;
 
   // Taken after a link's lock where both are held; so no link is called while it is held.

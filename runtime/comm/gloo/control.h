@@ -55,7 +55,7 @@ class Outbox {
 };
 
 // Slots of gloo: where the two halves of a transfer meet.
-enum class SlotKind : uint64_t { kTransfer = 1, kControl, kMeeting, kMeetingPayload };
+enum class SlotKind : uint64_t { kTransfer = 1, kControl, kMeeting };
 // 64 well-mixed bits. `tag` and `bytes` are those of the transfer, so halves that differ in either never meet.
 uint64_t SlotOf(SlotKind kind, uint64_t tag, uint64_t bytes);
 

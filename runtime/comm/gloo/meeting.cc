@@ -1,8 +1,7 @@
-// Barrier and AllGather: every rank hands every other a slip with its byte count, and its bytes when they fit.
+// Barrier and AllGather.
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "proto/status_macros.h"
 #include "runtime/comm/gloo/communicator.h"
 
 namespace millrace::gloo_comm {
@@ -15,45 +14,31 @@ absl::Status GlooCommunicator::AllGather(const void* mine, void* all, uint64_t b
 
 absl::Status GlooCommunicator::Meet(const void* mine, void* all, uint64_t bytes, const char* name) {
   if (first_error_.set()) return Aborted();
-  Slip slip;
-  slip.bytes = bytes;
-  const bool fits = bytes <= sizeof(slip.payload);
-  if (fits && bytes > 0) std::memcpy(slip.payload, mine, bytes);
-  MR_RETURN_IF_ERROR(Swap(SlotKind::kMeeting, &slip, slips_.data(), sizeof(Slip), name));
-  for (int r = 0; r < size_; ++r) {
-    if (slips_[r].bytes == slips_[0].bytes) continue;
-    Abort(absl::InvalidArgumentError(absl::StrCat("rank 0 gives ", slips_[0].bytes, " bytes to collective ", meetings_,
-                                                  " and rank ", r, " gives ", slips_[r].bytes)));
-    return Aborted();
-  }
-  if (fits) {
-    for (int r = 0; r < size_ && bytes > 0; ++r) {
-      std::memcpy(static_cast<char*>(all) + r * bytes, slips_[r].payload, bytes);
-    }
-  } else {
-    MR_RETURN_IF_ERROR(Swap(SlotKind::kMeetingPayload, mine, all, bytes, name));
-  }
-  ++meetings_;
-  return absl::OkStatus();
+  const auto swap = [&](uint64_t number, const void* given, void* to, uint64_t each) {
+    return Swap(number, given, to, each, name);
+  };
+  const absl::Status status = meeting_.Gather(mine, all, bytes, swap);
+  if (status.ok()) return status;
+  Abort(status);
+  return Aborted();
 }
 
-// `all` gets the `bytes` of every rank, in rank order; `mine` may already lie in its place there.
-absl::Status GlooCommunicator::Swap(SlotKind kind, const void* mine, void* all, uint64_t bytes, const char* name) {
+absl::Status GlooCommunicator::Swap(uint64_t number, const void* mine, void* all, uint64_t bytes, const char* name) {
   const uint32_t index = Take();
   Record& record = records_[index];
   char* to = static_cast<char*>(all);
   if (to + rank_ * bytes != mine) std::memcpy(to + rank_ * bytes, mine, bytes);
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
-    record.transfers.push_back({true, peer, meetings_, to + rank_ * bytes, bytes});
-    record.transfers.push_back({false, peer, meetings_, to + peer * bytes, bytes});
+    record.transfers.push_back({true, peer, number, to + rank_ * bytes, bytes});
+    record.transfers.push_back({false, peer, number, to + peer * bytes, bytes});
   }
   for (size_t i = 0; i < record.transfers.size(); ++i) {
     record.parcels.push_back(std::make_unique<Parcel>(mesh_, record.transfers[i].memory, bytes));
-    Start(&record, i, SlotOf(kind, meetings_, bytes));
+    Start(&record, i, SlotOf(SlotKind::kMeeting, number, bytes));
   }
   const auto what = [&] {
-    return absl::StrCat("rank ", rank_, " waits in ", name, " ", meetings_, " for ranks", Missing(record));
+    return absl::StrCat("rank ", rank_, " waits in ", name, " ", number / 2, " for ranks", Missing(record));
   };
   return Conclude(index, Await(record, what), what);
 }

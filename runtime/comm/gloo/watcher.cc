@@ -27,7 +27,7 @@ GlooCommunicator::GlooCommunicator(std::shared_ptr<gloo::transport::tcp::Device>
       options_(options),
       spins_(SpinsBeforeParking(size)),
       mesh_(std::make_shared<Mesh>(std::move(device), rank, size)),
-      slips_(size) {
+      meeting_(size) {
   for (int peer = 0; peer < size; ++peer) peers_.emplace_back();
   control_ = std::make_unique<Parcel>(mesh_, &incoming_, sizeof(incoming_));
 }

@@ -1,11 +1,21 @@
+// Linked instead of the other sources by a build without MPI (--//runtime/comm/mpi:link_mpi=false).
 #include "runtime/comm/mpi/mpi.h"
 
 namespace millrace {
+namespace {
 
-bool MpiLinked() { return false; }
-
-absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(const CommunicatorOptions&) {
-  return absl::UnimplementedError("--comm=mpi: this build has no MPI; use --comm=gloo");
+absl::Status Missing() {
+  return absl::UnimplementedError(
+      "this program was built without MPI: mpi.h and libmpi were not found. Install libopenmpi-dev and openmpi-bin "
+      "(tools/setup.sh does), build again, or use --comm=gloo");
 }
+
+}  // namespace
+
+bool MpiIsLinked() { return false; }
+
+absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(const CommunicatorOptions&) { return Missing(); }
+
+absl::StatusOr<std::unique_ptr<Exchange>> MakeMpiExchange() { return Missing(); }
 
 }  // namespace millrace

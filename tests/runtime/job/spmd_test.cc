@@ -11,6 +11,7 @@
 #include "proto/trace.pb.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/job/trainer.h"
+#include "runtime/plan/plan.h"
 #include "tests/runtime/data/files.h"
 #include "tests/runtime/job/processes.h"
 #include "tests/runtime/job/toy_runs.h"
@@ -183,6 +184,23 @@ TEST_P(Spmd, TheFirstErrorOfARankIsEveryProcesss) {
   EXPECT_FALSE(fs::exists(folder_ + "/run/weights.safetensors"));
 }
 
+TEST_P(Spmd, ADeviceThatDoesNotOpenEndsAllBeforeAnythingIsWritten) {
+  const int failing = plan_.ranks_size() - 1;
+  const auto one_has_none = [&](size_t, proto::JobConfig*, TrainerOptions* options) {
+    options->open_device = [failing](absl::string_view, int rank,
+                                     const DeviceOptions&) -> absl::StatusOr<std::unique_ptr<Device>> {
+      if (rank == failing) return absl::NotFoundError("no device left");
+      return std::make_unique<ToyDevice>(ToyDeviceOptions{});
+    };
+  };
+  for (const Outcome& outcome : TrainAs(plan_, ToyConfig(folder_ + "/run"), split_, one_has_none)) {
+    EXPECT_EQ(outcome.status().code(), absl::StatusCode::kNotFound) << outcome.status();
+    EXPECT_THAT(std::string(outcome.status().message()), HasSubstr("no device left"));
+  }
+  EXPECT_FALSE(fs::exists(folder_ + "/run/plan.pb"));
+  EXPECT_TRUE(TrainToy(plan_, ToyConfig(folder_ + "/run")).ok());
+}
+
 TEST_P(Spmd, WhatTheRootRefusesAllRefuse) {
   ASSERT_TRUE(TrainToy(plan_, ToyConfig(folder_ + "/run", 3)).ok());
   for (const Outcome& outcome : TrainAs(plan_, ToyConfig(folder_ + "/run"), split_)) {
@@ -218,6 +236,38 @@ INSTANTIATE_TEST_SUITE_P(Splits, Spmd,
                            }
                            return name;
                          });
+
+TEST(SpmdRun, RanksSayWhereTheyStandAndForWhomTheyWait) {
+  const proto::ExecutionPlan plan = SealedToyPlan(2, 2);
+  const proto::Program& train = *FindProgram(plan, "train");
+  proto::JobConfig config = ToyConfig(FreshFolder() + "/run", 2);
+  config.set_eval_micro_batches(0);
+  std::vector<std::vector<Standpoint>> stood(2);
+  TrainerOptions options = ToyTrainerOptions();
+  options.make_stand = [&](int rank) {
+    return [&stood, rank](const Standpoint& stand) { stood[rank].push_back(stand); };
+  };
+  ASSERT_TRUE(TrainToy(plan, config, options).ok());
+  for (int rank = 0; rank < 2; ++rank) {
+    int waits = 0;
+    for (const Standpoint& stand : stood[rank]) {
+      const proto::Instruction& own = train.ranks(rank).instructions(stand.instruction);
+      EXPECT_EQ(std::string(stand.action), proto::Instruction::Kind_Name(own.kind()));
+      if (stand.peer < 0) continue;
+      ++waits;
+      EXPECT_EQ(stand.peer, 1 - rank);
+      ASSERT_GE(stand.peer_instruction, 0);
+      const proto::Instruction& other = train.ranks(stand.peer).instructions(stand.peer_instruction);
+      EXPECT_NE(own.kind(), other.kind());
+      EXPECT_EQ(own.edge(), other.edge());
+      EXPECT_EQ(own.micro_batch(), other.micro_batch());
+      EXPECT_EQ(std::string(stand.edge), train.edges(own.edge()).name());
+      EXPECT_EQ(stand.micro_batch, own.micro_batch());
+    }
+    EXPECT_GT(waits, 0);
+    EXPECT_GE(stood[rank].size(), 2 * train.ranks(rank).instructions_size());
+  }
+}
 
 TEST(SpmdRun, AnotherPlanOrSeedInOneProcessIsRefusedByAll) {
   const std::string folder = FreshFolder();

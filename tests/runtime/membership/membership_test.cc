@@ -135,6 +135,47 @@ TEST(Membership, TheFirstErrorIsEveryRanks) {
   }
 }
 
+TEST(Membership, ALongWaitSaysWhereEveryRankStands) {
+  const int port = NextTestPort();
+  absl::Status waited;
+  std::vector<std::thread> processes;
+  for (int rank = 0; rank < 2; ++rank) {
+    processes.emplace_back([&waited, rank, port] {
+      MembershipOptions options = Options(Contract(rank, 2, port));
+      options.waits.warn_after = absl::Seconds(1);
+      if (rank == 1) options.waits.terminate_after = absl::Seconds(3);
+      auto membership = Membership::Make(options);
+      ASSERT_TRUE(membership.ok()) << membership.status();
+      auto communicator = (*membership)->make_communicator()(rank);
+      ASSERT_TRUE(communicator.ok()) << communicator.status();
+      const StandFn stand = (*membership)->make_stand()(rank);
+      if (rank == 0) {
+        stand({.instruction = 38, .action = "RUN", .micro_batch = 9});
+        EXPECT_FALSE((*communicator)->Barrier().ok());  // until rank 1 has given up
+      } else {
+        stand({.instruction = 41,
+               .action = "RECV",
+               .edge = "relu5",
+               .micro_batch = 7,
+               .peer = 0,
+               .peer_instruction = 30});
+        char byte = 0;
+        const Transfer transfer{.send = false, .peer = 0, .tag = 1, .memory = &byte, .bytes = 1};
+        const auto ticket = (*communicator)->Post({&transfer, 1});
+        ASSERT_TRUE(ticket.ok()) << ticket.status();
+        waited = (*communicator)->Wait(*ticket, [] { return std::string("rank 1 waits for its peer"); });
+      }
+      (*membership)->End(absl::DeadlineExceededError("gave up")).IgnoreError();
+    });
+  }
+  for (std::thread& process : processes) process.join();
+  EXPECT_EQ(waited.code(), absl::StatusCode::kDeadlineExceeded) << waited;
+  for (const char* words : {"rank 1 waits for its peer", "rank 1 waits for edge relu5 of micro-batch 7 from rank 0",
+                            "instruction 41", "instruction 38"}) {
+    EXPECT_THAT(std::string(waited.message()), HasSubstr(words));
+  }
+}
+
 TEST(Membership, OneProcessMayHaveSeveralRanks) {
   const int port = NextTestPort();
   LaunchContract contract = Contract(0, 2, port);

@@ -209,6 +209,16 @@ TEST_F(RosterTest, WhoHasLeftIsNeitherDeadNorSilent) {
   EXPECT_EQ(told_, 0);
 }
 
+TEST_F(RosterTest, AClosedCoordinatorAccusesNobody) {
+  OpenWithAll(2);
+  roster_->Close();
+  roster_->Lose(0, "cut", now_);
+  Pass(milliseconds(20000), {});
+  EXPECT_EQ(Verdict(), "none");
+  EXPECT_EQ(Failures(1), 0);
+  EXPECT_EQ(told_, 0);
+}
+
 TEST_F(RosterTest, ALateRankLearnsWhyTheJobFailed) {
   Open(2);
   ASSERT_TRUE(Enter(ClaimOf(0, 2)).ok());

@@ -1,0 +1,222 @@
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proto/status_macros.h"
+#include "runtime/comm/collectives.h"
+#include "runtime/comm/sum.h"
+
+namespace millrace {
+namespace {
+
+// Where the bytes of a rank's shard lie in the whole.
+struct Extent {
+  uint64_t offset = 0, bytes = 0;
+};
+
+std::vector<Extent> ExtentsOf(const Collective& collective) {
+  const uint64_t element = SizeOf(collective.dtype);
+  std::vector<Extent> extents;
+  uint64_t offset = 0;
+  for (uint64_t count : collective.shards.empty()
+                            ? EvenShards(collective.count, static_cast<int>(collective.ranks.size()))
+                            : collective.shards) {
+    extents.push_back({offset, count * element});
+    offset += count * element;
+  }
+  return extents;
+}
+
+char* At(const void* memory, uint64_t offset) { return static_cast<char*>(const_cast<void*>(memory)) + offset; }
+
+class DirectCollectives : public Collectives {
+ public:
+  explicit DirectCollectives(Communicator* communicator) : communicator_(communicator) {}
+
+  absl::StatusOr<Ticket> Start(const Collective& collective) override {
+    MR_RETURN_IF_ERROR(Check(collective));
+    Running running;
+    running.collective = collective;
+    running.extents = ExtentsOf(collective);
+    running.me = IndexOf(collective, communicator_->rank());
+    MR_RETURN_IF_ERROR(collective.kind == CollectiveKind::kAllGather   ? PostGather(collective.input, &running)
+                       : collective.kind == CollectiveKind::kBroadcast ? PostBroadcast(&running)
+                                                                       : PostScatter(&running));
+    const Ticket ticket = next_++;
+    running_.emplace_back(ticket, std::move(running));
+    return ticket;
+  }
+
+  absl::StatusOr<bool> Advance(Ticket ticket) override {
+    Running* running = Find(ticket);
+    if (running == nullptr) return true;
+    if (!communicator_->Done(running->posted)) return false;
+    if (!running->summing()) return true;
+    MR_RETURN_IF_ERROR(Sum([] { return std::string("a collective that is done"); }, running));
+    return !running->gathering || communicator_->Done(running->posted);
+  }
+
+  absl::Status Finish(Ticket ticket, const std::function<std::string()>& what) override {
+    Running* running = Find(ticket);
+    if (running == nullptr) return absl::OkStatus();
+    absl::Status status = running->summing() ? Sum(what, running) : absl::OkStatus();
+    if (status.ok() && !running->waited) status = communicator_->Wait(running->posted, what);
+    std::erase_if(running_, [ticket](const auto& entry) { return entry.first == ticket; });
+    return status;
+  }
+
+ private:
+  struct Running {
+    Collective collective;
+    std::vector<Extent> extents;
+    int me = 0;  // index in the group
+    Communicator::Ticket posted = 0;
+    bool summed = false;     // the shards have arrived and are added up
+    bool gathering = false;  // all-reduce: the sums are on their way
+    bool waited = false;     // nothing is in flight
+    bool summing() const {
+      return !summed && (collective.kind == CollectiveKind::kReduceScatter ||
+                         collective.kind == CollectiveKind::kAllReduce);
+    }
+    const Extent& own() const { return extents[me]; }
+  };
+
+  static int IndexOf(const Collective& collective, int rank) {
+    const auto found = std::find(collective.ranks.begin(), collective.ranks.end(), rank);
+    return found == collective.ranks.end() ? -1 : static_cast<int>(found - collective.ranks.begin());
+  }
+
+  absl::Status Check(const Collective& collective) const {
+    const auto wrong = [&](absl::string_view why) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", communicator_->rank(), ", collective with tag ",
+                                                     collective.tag, ": ", why));
+    };
+    const std::vector<int>& ranks = collective.ranks;
+    const bool ascending = std::is_sorted(ranks.begin(), ranks.end(), std::less_equal<int>());
+    if (!ascending || IndexOf(collective, communicator_->rank()) < 0) {
+      return wrong("the group is not in ascending order, or lacks this rank");
+    }
+    if (SizeOf(collective.dtype) == 0) return wrong("no type");
+    const bool sum = collective.kind == CollectiveKind::kReduceScatter || collective.kind == CollectiveKind::kAllReduce;
+    if (sum && !HasSum(collective.dtype)) {
+      return wrong(absl::StrCat(Name(collective.dtype), " has no sum; gather or broadcast it"));
+    }
+    if (!collective.shards.empty() &&
+        (collective.shards.size() != ranks.size() ||
+         std::accumulate(collective.shards.begin(), collective.shards.end(), uint64_t{0}) != collective.count)) {
+      return wrong(absl::StrCat("the shards are not one for each rank, or do not sum to ", collective.count));
+    }
+    if (collective.kind == CollectiveKind::kBroadcast && IndexOf(collective, collective.root) < 0) {
+      return wrong(absl::StrCat("root ", collective.root, " is not in the group"));
+    }
+    return absl::OkStatus();
+  }
+
+  Running* Find(Ticket ticket) {
+    for (auto& [of, running] : running_) {
+      if (of == ticket) return &running;
+    }
+    return nullptr;
+  }
+
+  // Every rank's part of every shard to the shard's owner.
+  absl::Status PostScatter(Running* running) {
+    const Collective& c = running->collective;
+    transfers_.clear();
+    uint64_t staged = 0;
+    for (size_t r = 0; r < c.ranks.size(); ++r) {
+      if (static_cast<int>(r) == running->me) continue;
+      const Extent& theirs = running->extents[r];
+      transfers_.push_back({true, c.ranks[r], c.tag, At(c.input, theirs.offset), theirs.bytes});
+      transfers_.push_back({false, c.ranks[r], c.tag, At(c.staging, staged), running->own().bytes});
+      staged += running->own().bytes;
+    }
+    return Post(running);
+  }
+
+  // Every owner's shard, which lies at `mine`, to all.
+  absl::Status PostGather(const void* mine, Running* running) {
+    const Collective& c = running->collective;
+    void* place = At(c.output, running->own().offset);
+    if (place != mine && running->own().bytes > 0) std::memcpy(place, mine, running->own().bytes);
+    transfers_.clear();
+    for (size_t r = 0; r < c.ranks.size(); ++r) {
+      if (static_cast<int>(r) == running->me) continue;
+      const Extent& theirs = running->extents[r];
+      transfers_.push_back({true, c.ranks[r], c.tag, place, running->own().bytes});
+      transfers_.push_back({false, c.ranks[r], c.tag, At(c.output, theirs.offset), theirs.bytes});
+    }
+    return Post(running);
+  }
+
+  absl::Status PostBroadcast(Running* running) {
+    const Collective& c = running->collective;
+    const uint64_t bytes = c.count * SizeOf(c.dtype);
+    transfers_.clear();
+    if (communicator_->rank() != c.root) {
+      transfers_.push_back({false, c.root, c.tag, c.output, bytes});
+      return Post(running);
+    }
+    if (c.output != c.input && bytes > 0) std::memcpy(c.output, c.input, bytes);
+    for (int peer : c.ranks) {
+      if (peer != c.root) transfers_.push_back({true, peer, c.tag, c.output, bytes});
+    }
+    return Post(running);
+  }
+
+  absl::Status Post(Running* running) {
+    MR_ASSIGN_OR_RETURN(running->posted, communicator_->Post(transfers_));
+    return absl::OkStatus();
+  }
+
+  // Waits for the parts of this rank's shard and adds them; an all-reduce then sends the sum to all.
+  absl::Status Sum(const std::function<std::string()>& what, Running* running) {
+    const Collective& c = running->collective;
+    MR_RETURN_IF_ERROR(communicator_->Wait(running->posted, what));
+    const bool all = c.kind == CollectiveKind::kAllReduce;
+    char* sum = all ? At(c.output, running->own().offset) : static_cast<char*>(c.output);
+    operands_.clear();
+    uint64_t staged = 0;
+    for (size_t r = 0; r < c.ranks.size(); ++r) {
+      const bool mine = static_cast<int>(r) == running->me;
+      operands_.push_back(mine ? At(c.input, running->own().offset) : At(c.staging, staged));
+      if (!mine) staged += running->own().bytes;
+    }
+    SumInOrder(c.dtype, operands_, sum, running->own().bytes / SizeOf(c.dtype));
+    running->summed = true;
+    running->waited = !all;
+    running->gathering = all;
+    return all ? PostGather(sum, running) : absl::OkStatus();
+  }
+
+  Communicator* const communicator_;
+  std::deque<std::pair<Ticket, Running>> running_;  // few at a time
+  Ticket next_ = 1;
+  std::vector<Transfer> transfers_;
+  std::vector<const void*> operands_;
+};
+
+}  // namespace
+
+std::vector<uint64_t> EvenShards(uint64_t count, int ranks) {
+  std::vector<uint64_t> shards(ranks, count / ranks);
+  for (uint64_t r = 0; r < count % ranks; ++r) ++shards[r];
+  return shards;
+}
+
+uint64_t StagingBytes(const Collective& collective, int rank) {
+  if (collective.kind != CollectiveKind::kReduceScatter && collective.kind != CollectiveKind::kAllReduce) return 0;
+  const auto found = std::find(collective.ranks.begin(), collective.ranks.end(), rank);
+  if (found == collective.ranks.end()) return 0;
+  const uint64_t own = ExtentsOf(collective)[found - collective.ranks.begin()].bytes;
+  return own * (collective.ranks.size() - 1);
+}
+
+std::unique_ptr<Collectives> MakeDirectCollectives(Communicator* communicator) {
+  return std::make_unique<DirectCollectives>(communicator);
+}
+
+}  // namespace millrace
