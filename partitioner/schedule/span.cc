@@ -14,10 +14,10 @@ class Play {
         forward_(schedule.stages * schedule.micro_batches, kNotYet),
         backward_(schedule.stages * schedule.micro_batches, kNotYet),
         next_(schedule.ranks.size()),
-        awaited_(schedule.ranks.size()),
-        waits_(schedule.ranks.size()),
         now_(schedule.ranks.size()),
-        first_(schedule.ranks.size()) {}
+        first_(schedule.ranks.size()),
+        awaited_(schedule.ranks.size()),
+        waits_(schedule.ranks.size()) {}
 
   std::optional<double> Run() {
     for (int r = 0; r < next_.size(); ++r) awake_.push_back(r);

@@ -24,6 +24,7 @@ constexpr double kRounding = 1e-12;
 constexpr int64_t kMostBatch = 1 << 24, kMostDevices = 1 << 16, kMostMicroBatches = 1 << 16;
 constexpr int64_t kMostGroups = 64;  // with unequal replicas
 constexpr size_t kRanked = 12;
+constexpr int64_t kMostLooks = 20'000'000;  // at a stage before others: seconds, on graphs of thousands of pieces
 
 // One size of micro-batch and kind of recomputation. Heap-allocated, since `bounds` refers to `chain`.
 struct Variant {
@@ -280,6 +281,10 @@ class ReplicaSearch {
       const int64_t d = next.stage.replicas;
       const double own_batches = static_cast<double>((variant.shape.micro_batches + d - 1) / d);
       for (next.stage.begin = last ? 0 : next.stage.end - 1; next.stage.begin >= 0; --next.stage.begin) {
+        if (++looks_ > kMostLooks) {
+          answer_.proven = false;
+          return;
+        }
         next.pipeline = std::max(own.pipeline, variant.bounds->Pipeline(next.stage));
         next.following = own.following;
         if (!IsWorth(own_batches * variant.bounds->Work(next.stage.begin, next.stage.end))) break;  // longer: more so
@@ -338,7 +343,7 @@ class ReplicaSearch {
   double best_ = kInfinite;
   double least_memory_ = kInfinite;  // of the fullest device, equal replicas
   double least_stage_ = kInfinite;   // of a stage that did not fit
-  int64_t actions_ = 0;
+  int64_t actions_ = 0, looks_ = 0;
   ReplicaAnswer answer_;
 };
 
