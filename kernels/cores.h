@@ -10,9 +10,9 @@
 namespace millrace {
 
 struct AllowedCores {
-  int cores = 1;      // the smaller of both, whole cores, at least 1
-  int affinity = 1;   // processors in the thread's affinity mask (cpuset, taskset, numactl)
-  double quota = 0;   // of the control group and all above it, in cores; 0: none
+  int cores = 1;           // the smaller of both, whole cores, at least 1
+  int affinity = 1;        // processors in the thread's affinity mask (cpuset, taskset, numactl)
+  double quota = 0;        // of the control group and all above it, in cores; 0: none
   std::string quota_from;  // the file that says so; empty: none does
 };
 

@@ -30,8 +30,7 @@ std::string Shown(absl::string_view variable, absl::string_view value) {
   return absl::StrCat(variable, "=", plain ? std::string(value) : text);
 }
 
-absl::StatusOr<Said<int64_t>> ParseNumber(absl::string_view text, absl::string_view from, int64_t least,
-                                          int64_t most) {
+absl::StatusOr<Said<int64_t>> ParseNumber(absl::string_view text, absl::string_view from, int64_t least, int64_t most) {
   int64_t value = 0;
   const bool digits = !text.empty() && text.size() <= 19 && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
   if (!digits || !absl::SimpleAtoi(text, &value) || value < least || value > most) {

@@ -90,8 +90,8 @@ class Whole {
   // Launchers name their machine as others see it, also where nobody else looks. What never leaves the machine need not
   // be open to the network. A coordinator in our own words is meant as it stands.
   void MeetOnLoopback() {
-    const bool one_machine = all_.nodes ? all_.nodes->value == 1
-                                        : all_.local_size && all_.local_size->value == all_.size->value;
+    const bool one_machine =
+        all_.nodes ? all_.nodes->value == 1 : all_.local_size && all_.local_size->value == all_.size->value;
     if (!one_machine || !all_.coordinator || own_coordinator_ || all_.size->value == 1) return;
     std::string& host = all_.coordinator->value.host;
     if (host == "127.0.0.1" || host == "localhost" || host == "::1") return;
@@ -104,13 +104,15 @@ class Whole {
     if (!all_.size) {
       const Said<int64_t>& place = all_.rank ? *all_.rank : *all_.node_rank;
       return absl::FailedPreconditionError(
-          absl::StrCat(place.from, " gives this process a place, but nothing says among how many. Set WORLD_SIZE or "
+          absl::StrCat(place.from,
+                       " gives this process a place, but nothing says among how many. Set WORLD_SIZE or "
                        "MILLRACE_SIZE to the number of ranks, or MILLRACE_LAUNCH=single for a process of its own"));
     }
     if (!all_.rank) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(all_.size->from, " says ", all_.size->value, " ranks, but nothing says which one this process is. "
-                       "Set MILLRACE_RANK or --rank, from 0 to ", all_.size->value - 1));
+      return absl::FailedPreconditionError(absl::StrCat(all_.size->from, " says ", all_.size->value,
+                                                        " ranks, but nothing says which one this process is. "
+                                                        "Set MILLRACE_RANK or --rank, from 0 to ",
+                                                        all_.size->value - 1));
     }
     const int64_t last = all_.rank->value + all_.ranks_here - 1;
     if (last >= all_.size->value) {
@@ -143,7 +145,7 @@ class Whole {
                                           : std::max(contract.ranks_here, contract.local_rank + 1);
     const bool even = contract.size % contract.local_size == 0;
     contract.nodes = all_.nodes ? static_cast<int>(all_.nodes->value) : even ? contract.size / contract.local_size : 1;
-    contract.node_rank = all_.node_rank ? static_cast<int>(all_.node_rank->value)
+    contract.node_rank = all_.node_rank               ? static_cast<int>(all_.node_rank->value)
                          : even && contract.nodes > 1 ? contract.rank / contract.local_size
                                                       : 0;
     if (!all_.nodes) contract.nodes = std::max(contract.nodes, contract.node_rank + 1);
@@ -207,10 +209,11 @@ absl::StatusOr<LaunchContract> WeighLaunchers(const LaunchEnvironment& environme
       const std::string what =
           DisagreementOf(*voices[i].claim, voices[i].source->name, *voices[j].claim, voices[j].source->name);
       if (what.empty()) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat("two launchers disagree about ", what, ". Unset what is left over from one of them, or say which "
-                       "to believe: MILLRACE_LAUNCH=", voices[i].source->key, " or MILLRACE_LAUNCH=",
-                       voices[j].source->key));
+      return absl::FailedPreconditionError(absl::StrCat("two launchers disagree about ", what,
+                                                        ". Unset what is left over from one of them, or say which "
+                                                        "to believe: MILLRACE_LAUNCH=",
+                                                        voices[i].source->key,
+                                                        " or MILLRACE_LAUNCH=", voices[j].source->key));
     }
   }
   return Whole(voices).Contract();

@@ -43,9 +43,9 @@ struct LaunchFinding {
 std::vector<LaunchFinding> AskLaunchers(const LaunchEnvironment& environment);
 
 // Weighs the answers. Each fact is taken from the first source that says it. FAILED_PRECONDITION: a source's value
-// cannot be; two sources disagree about rank, size or coordinator (both are shown, with where each stands); or the facts
-// make no whole (a rank without a size). A launcher inside another one's task (torchrun under srun) agrees with it when
-// the outer one counts machines as the inner one does.
+// cannot be; two sources disagree about rank, size or coordinator (both are shown, with where each stands); or the
+// facts make no whole (a rank without a size). A launcher inside another one's task (torchrun under srun) agrees with
+// it when the outer one counts machines as the inner one does.
 absl::StatusOr<LaunchContract> WeighLaunchers(const LaunchEnvironment& environment,
                                               const std::vector<LaunchFinding>& findings);
 

@@ -50,7 +50,8 @@ class Comparison {
   }
 
   std::string Coordinators() const {
-    if (!inner_.coordinator || !outer_.coordinator || inner_.coordinator_derived || outer_.coordinator_derived) return "";
+    if (!inner_.coordinator || !outer_.coordinator || inner_.coordinator_derived || outer_.coordinator_derived)
+      return "";
     Endpoint a = inner_.coordinator->value, b = outer_.coordinator->value;
     for (Endpoint* endpoint : {&a, &b}) {
       if (endpoint->host == "localhost" || endpoint->host == "::1") endpoint->host = "127.0.0.1";
@@ -66,8 +67,8 @@ class Comparison {
 
   std::string Text(absl::string_view what, absl::string_view a, absl::string_view a_from, absl::string_view b,
                    absl::string_view b_from) const {
-    return absl::StrCat(what, ": ", inner_name_, " says ", a, " (", a_from, "), ", outer_name_, " says ", b, " (", b_from,
-                        ")");
+    return absl::StrCat(what, ": ", inner_name_, " says ", a, " (", a_from, "), ", outer_name_, " says ", b, " (",
+                        b_from, ")");
   }
 
   const Claim& inner_;

@@ -61,7 +61,8 @@ std::vector<std::string> ReportFailure(const LaunchEnvironment& environment, con
   }
   const std::string log = absl::StrCat(environment.root, "/dev/termination-log");
   struct stat found;
-  if (lstat(log.c_str(), &found) == 0 && S_ISREG(found.st_mode)) keep(WriteInPlace(log, Cut(message, kTerminationBytes)));
+  if (lstat(log.c_str(), &found) == 0 && S_ISREG(found.st_mode))
+    keep(WriteInPlace(log, Cut(message, kTerminationBytes)));
   if (IsSageMaker(environment)) {
     const std::string path = absl::StrCat(environment.root, SageMakerFolder(environment), "/output/failure");
     keep(std::string(WriteFileAtomically(path, Cut(message, kSageMakerBytes)).message()));

@@ -15,8 +15,8 @@ absl::StatusOr<Claim> ClaimOfHorovod(const LaunchEnvironment& environment) {
   MR_ASSIGN_OR_RETURN(claim.node_rank, NumberIn(environment, "HOROVOD_CROSS_RANK", 0, kMostRanks));
   MR_ASSIGN_OR_RETURN(claim.nodes, NumberIn(environment, "HOROVOD_CROSS_SIZE", 1, kMostRanks));
   if (!environment.Has("HOROVOD_GLOO_RENDEZVOUS_PORT")) return claim;
-  MR_ASSIGN_OR_RETURN(claim.coordinator, EndpointIn(environment, "HOROVOD_GLOO_RENDEZVOUS_ADDR",
-                                                    "HOROVOD_GLOO_RENDEZVOUS_PORT", 0));
+  MR_ASSIGN_OR_RETURN(claim.coordinator,
+                      EndpointIn(environment, "HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT", 0));
   if (claim.coordinator) {  // horovodrun, on the first host, serves that port itself: ours is the next
     claim.coordinator->value.port = NextPort(claim.coordinator->value.port);
     claim.coordinator->from = absl::StrCat(claim.coordinator->from, ", the next port: horovodrun serves that one");

@@ -120,7 +120,8 @@ absl::StatusOr<std::string> BodyOf(const std::string& answer) {
     }
     uint64_t bytes = 0;
     if (!absl::EqualsIgnoreCase(header.first, "content-length")) continue;
-    if (!absl::SimpleAtoi(header.second, &bytes)) return absl::InvalidArgumentError("a Content-Length that is no number");
+    if (!absl::SimpleAtoi(header.second, &bytes))
+      return absl::InvalidArgumentError("a Content-Length that is no number");
     if (bytes > body.size()) return absl::UnavailableError("an answer that is cut short");
     body.resize(bytes);
   }

@@ -29,19 +29,22 @@ std::string FullNameOf(const LaunchEnvironment& environment, const std::string& 
   return "";
 }
 
-// Pods of an Indexed Job are named <job>-<index>, and found as <job>-<index>.<subdomain> where the pod template has one.
+// Pods of an Indexed Job are named <job>-<index>, and found as <job>-<index>.<subdomain> where the pod template has
+// one.
 absl::Status SetCoordinator(const LaunchEnvironment& environment, int64_t index, Claim* claim) {
   const std::string* const variable = environment.Find("HOSTNAME");
   const std::string host = environment.host_name.empty() && variable != nullptr ? *variable : environment.host_name;
   absl::string_view job = host;
   if (!absl::ConsumeSuffix(&job, absl::StrCat("-", index)) || job.empty() || !CheckHost(host, "host name").ok()) {
-    claim->note = absl::StrCat("the host name ", QuotedValue(host), " does not end in the index: no coordinator from it");
+    claim->note =
+        absl::StrCat("the host name ", QuotedValue(host), " does not end in the index: no coordinator from it");
     return absl::OkStatus();
   }
   const std::string full = FullNameOf(environment, host);
   if (full.empty()) {
-    claim->note = "no line of /etc/hosts gives this pod a subdomain: no coordinator; the pod template needs one, and a "
-                  "headless service of that name";
+    claim->note =
+        "no line of /etc/hosts gives this pod a subdomain: no coordinator; the pod template needs one, and a "
+        "headless service of that name";
     return absl::OkStatus();
   }
   const std::string first = absl::StrCat(job, "-0", absl::string_view(full).substr(host.size()));

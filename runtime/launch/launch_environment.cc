@@ -34,7 +34,8 @@ LaunchEnvironment ThisProcessEnvironment(LaunchFlags flags) {
     const absl::string_view text = *entry;
     const size_t equals = text.find('=');
     if (equals == absl::string_view::npos) continue;
-    environment.variables.emplace(text.substr(0, equals), text.substr(equals + 1));  // the first of equal names, as getenv
+    environment.variables.emplace(text.substr(0, equals),
+                                  text.substr(equals + 1));  // the first of equal names, as getenv
   }
   char name[256] = {};
   if (gethostname(name, sizeof(name) - 1) == 0) environment.host_name = name;

@@ -29,7 +29,7 @@ struct LaunchEnvironment {
   std::string root;          // put before every absolute path that is read: "" is the machine's own
   std::string metadata_url;  // "http://host:port" of a cloud's metadata server; "": as variables say
   absl::Duration metadata_timeout = absl::Seconds(2);  // of one question, name look-up not included
-  int cores = 1;             // that this process may use (cores.h)
+  int cores = 1;                                       // that this process may use (cores.h)
 
   // nullptr when it is not set; one that is set to nothing is "".
   const std::string* Find(absl::string_view name) const;

@@ -99,7 +99,8 @@ class Reader {
   }
 
   absl::Status Wrong(absl::string_view wanted) const {
-    return absl::InvalidArgumentError(absl::StrCat(QuotedValue(text_), " at byte ", place_, ": ", wanted, " is needed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(QuotedValue(text_), " at byte ", place_, ": ", wanted, " is needed"));
   }
   absl::Status TooMany() const {
     return absl::InvalidArgumentError(absl::StrCat(QuotedValue(text_), ": more than ", kMostHosts, " hosts"));
@@ -113,7 +114,8 @@ class Reader {
 
 absl::StatusOr<std::vector<std::string>> ExpandNodelist(absl::string_view list) {
   if (list.size() > kLongestList) {
-    return absl::InvalidArgumentError(absl::StrCat("a list of ", list.size(), " bytes; ", kLongestList, " are the most"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a list of ", list.size(), " bytes; ", kLongestList, " are the most"));
   }
   return Reader(list).Hosts();
 }
@@ -134,11 +136,13 @@ absl::StatusOr<int64_t> TasksOfHost(absl::string_view counts, int64_t index) {
         return wrong();
       }
     }
-    if (!absl::SimpleAtoi(part.substr(0, bracket), &tasks) || tasks < 0 || times < 1 || times > (1 << 20)) return wrong();
+    if (!absl::SimpleAtoi(part.substr(0, bracket), &tasks) || tasks < 0 || times < 1 || times > (1 << 20))
+      return wrong();
     passed += times;
     if (index < passed) return tasks;
   }
-  return absl::InvalidArgumentError(absl::StrCat(QuotedValue(counts), ": names ", passed, " hosts; host ", index, " is asked for"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(QuotedValue(counts), ": names ", passed, " hosts; host ", index, " is asked for"));
 }
 
 }  // namespace millrace

@@ -32,7 +32,8 @@ absl::StatusOr<std::vector<std::string>> HostsIn(const nlohmann::json& list, con
         absl::StrCat(from, ": a list of 1 to ", kMostMachines, " host names is needed as \"hosts\""));
   }
   for (const nlohmann::json& host : list) {
-    if (!host.is_string()) return absl::FailedPreconditionError(absl::StrCat(from, ": \"hosts\" holds what is no text"));
+    if (!host.is_string())
+      return absl::FailedPreconditionError(absl::StrCat(from, ": \"hosts\" holds what is no text"));
     MR_RETURN_IF_ERROR(CheckHost(host.get_ref<const std::string&>(), absl::StrCat(from, " hosts")));
     hosts.push_back(host.get<std::string>());
   }

@@ -16,8 +16,8 @@ bool IsAllocationOnly(const LaunchEnvironment& environment) {
   }
   const std::string* const task = environment.Find("SLURM_PROCID");
   const std::string* const kind = environment.Find("ENVIRONMENT");
-  const bool other_launcher = environment.Has("OMPI_COMM_WORLD_SIZE") || environment.Has("PMI_RANK") ||
-                              environment.Has("TORCHELASTIC_RUN_ID");
+  const bool other_launcher =
+      environment.Has("OMPI_COMM_WORLD_SIZE") || environment.Has("PMI_RANK") || environment.Has("TORCHELASTIC_RUN_ID");
   return task == nullptr || (*task == "0" && ((kind != nullptr && *kind == "BATCH") || other_launcher));
 }
 
@@ -64,8 +64,8 @@ absl::StatusOr<Claim> ClaimOfSlurm(const LaunchEnvironment& environment) {
     return claim;
   }
   MR_ASSIGN_OR_RETURN(claim.rank, NumberIn(environment, "SLURM_PROCID", 0, kMostRanks));
-  MR_ASSIGN_OR_RETURN(claim.size, FirstNumberIn(environment, {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS"},
-                                                1, kMostRanks));
+  MR_ASSIGN_OR_RETURN(
+      claim.size, FirstNumberIn(environment, {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS"}, 1, kMostRanks));
   MR_ASSIGN_OR_RETURN(claim.local_rank, NumberIn(environment, "SLURM_LOCALID", 0, kMostRanks));
   MR_ASSIGN_OR_RETURN(claim.node_rank, NumberIn(environment, "SLURM_NODEID", 0, kMostRanks));
   MR_ASSIGN_OR_RETURN(claim.nodes, FirstNumberIn(environment, {"SLURM_STEP_NUM_NODES", "SLURM_NNODES"}, 1, kMostRanks));

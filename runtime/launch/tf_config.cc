@@ -28,8 +28,8 @@ absl::Status Append(const nlohmann::json& cluster, const char* kind, std::vector
   if (!list.is_array() || list.size() > kMostRanks) return Bad(absl::StrCat("cluster.", kind, " is no list"));
   for (const nlohmann::json& entry : list) {
     if (!entry.is_string()) return Bad(absl::StrCat("cluster.", kind, " holds what is no \"host:port\""));
-    MR_ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(entry.get_ref<const std::string&>(),
-                                                         absl::StrCat(kFrom, " cluster.", kind), 0));
+    MR_ASSIGN_OR_RETURN(Endpoint endpoint,
+                        ParseEndpoint(entry.get_ref<const std::string&>(), absl::StrCat(kFrom, " cluster.", kind), 0));
     all->push_back(std::move(endpoint));
   }
   return absl::OkStatus();
@@ -66,7 +66,8 @@ absl::StatusOr<Claim> ClaimOfTfConfig(const LaunchEnvironment& environment) {
   const int64_t most = (IsChief(kind) ? chiefs : static_cast<int64_t>(tasks.size()) - chiefs) - 1;
   // Some operators write the index as text.
   const std::string number = index.is_string() ? index.get<std::string>() : index.dump();
-  MR_ASSIGN_OR_RETURN(const Said<int64_t> place, ParseNumber(number, "TF_CONFIG task.index", 0, std::max<int64_t>(most, 0)));
+  MR_ASSIGN_OR_RETURN(const Said<int64_t> place,
+                      ParseNumber(number, "TF_CONFIG task.index", 0, std::max<int64_t>(most, 0)));
   if (most < 0) return Bad(absl::StrCat("the cluster has no ", kind));
   const int64_t rank = place.value + (IsChief(kind) ? 0 : chiefs);
   claim.rank = {rank, absl::StrCat("TF_CONFIG task ", kind, " ", place.value)};

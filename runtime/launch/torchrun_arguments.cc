@@ -66,8 +66,8 @@ absl::StatusOr<Claim> ClaimOfTorchrunArguments(const LaunchEnvironment& environm
   MR_ASSIGN_OR_RETURN(const Said<int64_t> here, RanksHere(environment, claim.nodes->value));
   const int64_t size = claim.nodes->value * here.value;
   if (size > kMostRanks) {
-    return absl::FailedPreconditionError(absl::StrCat(claim.nodes->from, " and ", here.from, " make ", size,
-                                                      " ranks; ", kMostRanks, " are the most"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(claim.nodes->from, " and ", here.from, " make ", size, " ranks; ", kMostRanks, " are the most"));
   }
   claim.size = {size, absl::StrCat(claim.nodes->from, " ", here.from)};
   claim.ranks_here = here.value;

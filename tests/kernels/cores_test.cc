@@ -82,16 +82,19 @@ TEST(AllowedCores, Version1WithoutAQuota) {
 }
 
 TEST(AllowedCores, LessThanOneCoreIsOne) {
-  EXPECT_EQ(Machine().File("/proc/self/cgroup", "0::/\n").File("/sys/fs/cgroup/cpu.max", "10000 100000\n").With(8).cores, 1);
+  EXPECT_EQ(
+      Machine().File("/proc/self/cgroup", "0::/\n").File("/sys/fs/cgroup/cpu.max", "10000 100000\n").With(8).cores, 1);
 }
 
 TEST(AllowedCores, AQuotaAboveTheAffinityChangesNothing) {
-  EXPECT_EQ(Machine().File("/proc/self/cgroup", "0::/\n").File("/sys/fs/cgroup/cpu.max", "900000 100000\n").With(2).cores, 2);
+  EXPECT_EQ(
+      Machine().File("/proc/self/cgroup", "0::/\n").File("/sys/fs/cgroup/cpu.max", "900000 100000\n").With(2).cores, 2);
 }
 
 TEST(AllowedCores, FilesThatMakeNoSenseAreNoLimit) {
   for (const char* text : {"", "x", "100000", "100000 0", "-5 100000", "nan nan", "1e400 1", "0 100000"}) {
-    EXPECT_EQ(Machine().File("/proc/self/cgroup", "0::/\n").File("/sys/fs/cgroup/cpu.max", text).With(8).cores, 8) << text;
+    EXPECT_EQ(Machine().File("/proc/self/cgroup", "0::/\n").File("/sys/fs/cgroup/cpu.max", text).With(8).cores, 8)
+        << text;
   }
   EXPECT_EQ(Machine().File("/proc/self/cgroup", "0::/../../etc\nx\n::\n").With(8).cores, 8);
 }

@@ -41,9 +41,7 @@ class SageMakerCommand : public Command {
   std::vector<std::string> examples() const override {
     return {"sagemaker", "sagemaker train    # as docker run IMAGE train calls it"};
   }
-  void Declare(FlagSet* flags) override {
-    flags->Bool("show", &show_, "print the command that would run, and stop");
-  }
+  void Declare(FlagSet* flags) override { flags->Bool("show", &show_, "print the command that would run, and stop"); }
   absl::Status Run(const FlagSet&, const std::vector<std::string>& arguments) override {
     for (const std::string& argument : arguments) {
       if (argument != "train") return UsageError(absl::StrCat("unexpected argument '", argument, "'"));

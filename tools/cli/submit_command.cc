@@ -142,8 +142,10 @@ class SubmitCommand : public Command {
     const std::vector<std::string> argv = WithFile(emission.argv, file);
     if (FindProgram(argv[0]).empty()) {
       std::printf("%s\n", ShellCommand(argv).c_str());
-      return WithExit(absl::UnavailableError(absl::StrCat(argv[0], " is not installed here; where it is, give the "
-                                                          "command above")), kExitUnavailable);
+      return WithExit(absl::UnavailableError(absl::StrCat(argv[0],
+                                                          " is not installed here; where it is, give the "
+                                                          "command above")),
+                      kExitUnavailable);
     }
     std::fprintf(stderr, "running %s\n", ShellCommand(argv).c_str());
     std::vector<std::string> variables;

@@ -36,7 +36,8 @@ std::string ContractLine(const LaunchContract& c) {
   std::string text = c.ranks_here > 1 ? absl::StrCat("ranks ", c.rank, " to ", c.rank + c.ranks_here - 1)
                                       : absl::StrCat("rank ", c.rank);
   absl::StrAppend(&text, " of ", c.size, ", local rank ", c.local_rank, " of ", c.local_size, ", machine ", c.node_rank,
-                  " of ", c.nodes, ", coordinator ", c.coordinator ? ToString(*c.coordinator) : "none", ", by ", c.source);
+                  " of ", c.nodes, ", coordinator ", c.coordinator ? ToString(*c.coordinator) : "none", ", by ",
+                  c.source);
   return text;
 }
 
@@ -54,9 +55,9 @@ Json LaunchJson(const Examination& e) {
   Json launch = Json::object();
   if (e.contract.ok()) {
     const LaunchContract& c = *e.contract;
-    launch = {{"source", c.source_key},     {"rank", c.rank},           {"size", c.size},
-              {"local_rank", c.local_rank}, {"local_size", c.local_size}, {"node_rank", c.node_rank},
-              {"nodes", c.nodes},           {"ranks_here", c.ranks_here}};
+    launch = {
+        {"source", c.source_key},     {"rank", c.rank},           {"size", c.size},   {"local_rank", c.local_rank},
+        {"local_size", c.local_size}, {"node_rank", c.node_rank}, {"nodes", c.nodes}, {"ranks_here", c.ranks_here}};
     launch["coordinator"] = c.coordinator ? Json(ToString(*c.coordinator)) : Json();
     launch["evidence"] = c.evidence;
   } else {
@@ -93,7 +94,8 @@ std::string ExaminationText(const Examination& e, absl::string_view version) {
     absl::StrAppend(&out, "device      ", device.kind, ": ", device.trouble.empty() ? device.name : device.trouble,
                     device.libraries.empty() ? "" : ", ", device.libraries, "\n");
   }
-  if (!e.visible_devices.empty()) absl::StrAppend(&out, "            CUDA_VISIBLE_DEVICES=", QuotedValue(e.visible_devices), "\n");
+  if (!e.visible_devices.empty())
+    absl::StrAppend(&out, "            CUDA_VISIBLE_DEVICES=", QuotedValue(e.visible_devices), "\n");
   for (const Transport& transport : e.transports) {
     absl::StrAppend(&out, "transport   ", transport.name, ": ", transport.reaches, "\n");
   }

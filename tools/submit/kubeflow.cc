@@ -20,15 +20,14 @@ Json Runtime(const Submission& s) {
   Json runtime = {{"apiVersion", kTrainerVersion}, {"kind", "TrainingRuntime"}, {"metadata", ObjectMetadata(s)}};
   const Json pod = PodSpec(s, "node", PodTrainCommand(s, s.comm.empty() ? "gloo" : s.comm), Json::array());
   const Json job = {{"backoffLimit", s.max_restarts * s.nodes}, {"template", {{"spec", pod}}}};
-  runtime["spec"] = {
-      {"mlPolicy", {{"numNodes", s.nodes}, {"torch", Json::object()}}},
-      {"template",
-       {{"spec",
-         {{"replicatedJobs",
-           {{{"name", "node"},
-             {"template",
-              {{"metadata", {{"labels", {{"trainer.kubeflow.org/trainjob-ancestor-step", "trainer"}}}}},
-               {"spec", job}}}}}}}}}}};
+  runtime["spec"] = {{"mlPolicy", {{"numNodes", s.nodes}, {"torch", Json::object()}}},
+                     {"template",
+                      {{"spec",
+                        {{"replicatedJobs",
+                          {{{"name", "node"},
+                            {"template",
+                             {{"metadata", {{"labels", {{"trainer.kubeflow.org/trainjob-ancestor-step", "trainer"}}}}},
+                              {"spec", job}}}}}}}}}}};
   return runtime;
 }
 
@@ -68,13 +67,12 @@ Json MpiJob(const Submission& s) {
     (*pod)["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = false;  // sshd writes
   }
   Json job = {{"apiVersion", "kubeflow.org/v2beta1"}, {"kind", "MPIJob"}, {"metadata", ObjectMetadata(s)}};
-  job["spec"] = {
-      {"slotsPerWorker", s.ranks_per_node},
-      {"sshAuthMountPath", "/tmp/.ssh"},
-      {"runPolicy", {{"backoffLimit", s.max_restarts}, {"cleanPodPolicy", "Running"}}},
-      {"mpiReplicaSpecs",
-       {{"Launcher", {{"replicas", 1}, {"restartPolicy", "Never"}, {"template", {{"spec", launcher}}}}},
-        {"Worker", {{"replicas", s.nodes}, {"restartPolicy", "Never"}, {"template", {{"spec", worker}}}}}}}};
+  job["spec"] = {{"slotsPerWorker", s.ranks_per_node},
+                 {"sshAuthMountPath", "/tmp/.ssh"},
+                 {"runPolicy", {{"backoffLimit", s.max_restarts}, {"cleanPodPolicy", "Running"}}},
+                 {"mpiReplicaSpecs",
+                  {{"Launcher", {{"replicas", 1}, {"restartPolicy", "Never"}, {"template", {{"spec", launcher}}}}},
+                   {"Worker", {{"replicas", s.nodes}, {"restartPolicy", "Never"}, {"template", {{"spec", worker}}}}}}}};
   return job;
 }
 

@@ -7,8 +7,9 @@ namespace millrace {
 namespace {
 
 constexpr Launcher kLaunchers[] = {
-    {"mpirun", false, EmitMpirun},         {"torchrun", false, EmitTorchrun},  {"slurm", false, EmitSlurm},
-    {"kubernetes", true, EmitKubernetes},  {"kubeflow", true, EmitKubeflow},   {"sagemaker", true, EmitSageMaker},
+    {"mpirun", false, EmitMpirun},    {"torchrun", false, EmitTorchrun},
+    {"slurm", false, EmitSlurm},      {"kubernetes", true, EmitKubernetes},
+    {"kubeflow", true, EmitKubeflow}, {"sagemaker", true, EmitSageMaker},
     {"ray", true, EmitRay},
 };
 

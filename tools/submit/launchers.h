@@ -13,7 +13,7 @@
 namespace millrace {
 
 struct Launcher {
-  const char* name;          // as --launcher names it
+  const char* name;           // as --launcher names it
   bool nodes_are_containers;  // a node is a pod or a container, by default one for each rank
   absl::StatusOr<Emission> (*emit)(const Submission& submission);  // the submission has passed CheckSubmission
 };

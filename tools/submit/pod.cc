@@ -124,18 +124,17 @@ Json PodSpec(const Submission& s, absl::string_view container, const std::vector
   variables.push_back(Variable("MILLRACE_TOKEN_FILE", absl::StrCat(kTokenFolder, "/token")));
   variables.push_back(Variable("HOME", "/tmp"));  // any user may run it, also one without a home
   const Json resources = {{"cpu", s.cpus}, {"memory", s.memory}};
-  const Json box = {{"name", std::string(container)},
-                    {"image", s.image},
-                    {"command", argv},
-                    {"env", variables},
-                    {"ports", {{{"name", "rendezvous"}, {"containerPort", s.port}}}},
-                    {"resources", {{"requests", resources}, {"limits", resources}}},
-                    {"terminationMessagePolicy", "FallbackToLogsOnError"},
-                    {"securityContext",
-                     {{"allowPrivilegeEscalation", false},
-                      {"readOnlyRootFilesystem", true},
-                      {"capabilities", {{"drop", {"ALL"}}}}}},
-                    {"volumeMounts", mounted.mounts}};
+  const Json box = {
+      {"name", std::string(container)},
+      {"image", s.image},
+      {"command", argv},
+      {"env", variables},
+      {"ports", {{{"name", "rendezvous"}, {"containerPort", s.port}}}},
+      {"resources", {{"requests", resources}, {"limits", resources}}},
+      {"terminationMessagePolicy", "FallbackToLogsOnError"},
+      {"securityContext",
+       {{"allowPrivilegeEscalation", false}, {"readOnlyRootFilesystem", true}, {"capabilities", {{"drop", {"ALL"}}}}}},
+      {"volumeMounts", mounted.mounts}};
   return {{"restartPolicy", "Never"},
           {"terminationGracePeriodSeconds", s.grace_seconds},
           {"automountServiceAccountToken", false},

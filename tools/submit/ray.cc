@@ -9,7 +9,8 @@ namespace millrace {
 namespace {
 
 // @NAME@ are replaced by JSON, which Python reads as literals where it holds texts, numbers and lists only.
-constexpr char kScript[] = R"py("""Runs a Millrace job on a Ray cluster: an actor a rank. Written by `millrace submit`."""
+constexpr char kScript[] =
+    R"py("""Runs a Millrace job on a Ray cluster: an actor a rank. Written by `millrace submit`."""
 import os
 import secrets
 import socket
@@ -114,9 +115,9 @@ absl::StatusOr<Emission> EmitRay(const Submission& submission) {
   nlohmann::ordered_json files = nlohmann::ordered_json::object();
   if (submission.plan_at.empty()) files["plan"] = submission.plan_path;
   if (!submission.job_bytes.empty()) files["job"] = submission.job_path;
-  const std::vector<std::string> command =
-      TrainCommand(submission, submission.plan_at.empty() ? "{folder}/plan" : submission.plan_at,
-                   submission.job_bytes.empty() ? "" : "{folder}/job", submission.comm.empty() ? "gloo" : submission.comm);
+  const std::vector<std::string> command = TrainCommand(
+      submission, submission.plan_at.empty() ? "{folder}/plan" : submission.plan_at,
+      submission.job_bytes.empty() ? "" : "{folder}/job", submission.comm.empty() ? "gloo" : submission.comm);
   Emission emission;
   emission.text = absl::StrReplaceAll(kScript, {{"@RANKS@", absl::StrCat(submission.ranks)},
                                                 {"@CPUS@", absl::StrCat(cpus)},

@@ -38,7 +38,8 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
 std::vector<std::string> EnvironmentWith(const std::vector<std::string>& variables) {
   std::vector<std::string> all = variables;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string name = absl::StrCat(absl::string_view(*entry).substr(0, absl::string_view(*entry).find('=')), "=");
+    const std::string name =
+        absl::StrCat(absl::string_view(*entry).substr(0, absl::string_view(*entry).find('=')), "=");
     bool replaced = false;
     for (const std::string& variable : variables) replaced = replaced || absl::StartsWith(variable, name);
     if (!replaced) all.push_back(*entry);

@@ -53,23 +53,20 @@ int64_t Seconds(absl::string_view time) {
 Json TrainingJob(const Submission& s, const std::string& prefix, const Json& hyperparameters) {
   Json channels = {Channel("plan", absl::StrCat(prefix, "/plan/")), Channel("train", absl::StrCat(prefix, "/train/"))};
   if (!s.job_bytes.empty()) channels.push_back(Channel("job", absl::StrCat(prefix, "/job/")));
-  return {{"TrainingJobName", s.name},
-          {"RoleArn", s.role},
-          {"AlgorithmSpecification",
-           {{"TrainingImage", s.image},
-            {"TrainingInputMode", "File"},
-            {"ContainerEntrypoint", {s.program, "sagemaker"}}}},
-          {"HyperParameters", hyperparameters},
-          {"InputDataConfig", channels},
-          {"OutputDataConfig", {{"S3OutputPath", absl::StrCat(prefix, "/output/")}}},
-          {"CheckpointConfig",
-           {{"S3Uri", absl::StrCat(prefix, "/checkpoints/")}, {"LocalPath", "/opt/ml/checkpoints"}}},
-          {"ResourceConfig",
-           {{"InstanceType", s.instance}, {"InstanceCount", s.nodes}, {"VolumeSizeInGB", 50}}},
-          {"StoppingCondition", {{"MaxRuntimeInSeconds", Seconds(s.time_limit)}}},
-          {"RetryStrategy", {{"MaximumRetryAttempts", std::clamp<int64_t>(s.max_restarts, 1, 30)}}},
-          {"EnableInterContainerTrafficEncryption", s.nodes > 1},
-          {"Environment", {{"MILLRACE_TOKEN", s.token}}}};
+  return {
+      {"TrainingJobName", s.name},
+      {"RoleArn", s.role},
+      {"AlgorithmSpecification",
+       {{"TrainingImage", s.image}, {"TrainingInputMode", "File"}, {"ContainerEntrypoint", {s.program, "sagemaker"}}}},
+      {"HyperParameters", hyperparameters},
+      {"InputDataConfig", channels},
+      {"OutputDataConfig", {{"S3OutputPath", absl::StrCat(prefix, "/output/")}}},
+      {"CheckpointConfig", {{"S3Uri", absl::StrCat(prefix, "/checkpoints/")}, {"LocalPath", "/opt/ml/checkpoints"}}},
+      {"ResourceConfig", {{"InstanceType", s.instance}, {"InstanceCount", s.nodes}, {"VolumeSizeInGB", 50}}},
+      {"StoppingCondition", {{"MaxRuntimeInSeconds", Seconds(s.time_limit)}}},
+      {"RetryStrategy", {{"MaximumRetryAttempts", std::clamp<int64_t>(s.max_restarts, 1, 30)}}},
+      {"EnableInterContainerTrafficEncryption", s.nodes > 1},
+      {"Environment", {{"MILLRACE_TOKEN", s.token}}}};
 }
 
 }  // namespace
@@ -89,8 +86,8 @@ absl::StatusOr<Emission> EmitSageMaker(const Submission& submission) {
   emission.argv = {"sh", "{file}"};
   emission.secret = true;
   std::string& text = emission.text;
-  absl::StrAppend(&text, "#!/bin/sh\n# Creates the training job ", submission.name,
-                  ". Its data must be in ", prefix, "/train/ before.\nset -eu\n",
+  absl::StrAppend(&text, "#!/bin/sh\n# Creates the training job ", submission.name, ". Its data must be in ", prefix,
+                  "/train/ before.\nset -eu\n",
                   ShellCommand({"aws", "s3", "cp", submission.plan_path, absl::StrCat(prefix, "/plan/")}), "\n");
   if (!submission.job_bytes.empty()) {
     absl::StrAppend(&text, ShellCommand({"aws", "s3", "cp", submission.job_path, absl::StrCat(prefix, "/job/")}), "\n");
@@ -98,8 +95,9 @@ absl::StatusOr<Emission> EmitSageMaker(const Submission& submission) {
   // A quoted word ends the document: nothing in it is the shell's.
   absl::StrAppend(&text, "aws sagemaker create-training-job --cli-input-json file:///dev/stdin <<'MILLRACE_JOB'\n",
                   TrainingJob(submission, prefix, *hyperparameters).dump(2), "\nMILLRACE_JOB\n");
-  emission.notes.push_back("checkpoints of several hosts meet in one S3 prefix; EnableInterContainerTrafficEncryption "
-                           "encrypts between hosts");
+  emission.notes.push_back(
+      "checkpoints of several hosts meet in one S3 prefix; EnableInterContainerTrafficEncryption "
+      "encrypts between hosts");
   return emission;
 }
 

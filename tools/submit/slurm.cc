@@ -13,7 +13,8 @@ bool IsOneWord(absl::string_view text) { return ShellQuote(text) == text; }
 }  // namespace
 
 absl::StatusOr<Emission> EmitSlurm(const Submission& submission) {
-  if (!IsOneWord(submission.cpus) || absl::StrContains(submission.cpus, "m") || absl::StrContains(submission.cpus, ".")) {
+  if (!IsOneWord(submission.cpus) || absl::StrContains(submission.cpus, "m") ||
+      absl::StrContains(submission.cpus, ".")) {
     return absl::InvalidArgumentError(absl::StrCat("--cpus=", submission.cpus, ": Slurm gives whole cores"));
   }
   Emission emission;
@@ -31,19 +32,20 @@ absl::StatusOr<Emission> EmitSlurm(const Submission& submission) {
   // So long before the limit, every rank is asked to write a checkpoint and end with code 75.
   absl::StrAppend(&text, "#SBATCH --signal=TERM@", submission.grace_seconds, "\n");
   if (!submission.partition.empty()) absl::StrAppend(&text, "#SBATCH --partition=", submission.partition, "\n");
-  absl::StrAppend(&text,
-                  "\n# The job's token, for all its tasks and nobody else: this folder must be one that all machines see.\n"
-                  "umask 077\n"
-                  "export MILLRACE_TOKEN_FILE=\"$SLURM_SUBMIT_DIR/.millrace-token-$SLURM_JOB_ID\"\n"
-                  "od -An -N32 -tx1 /dev/urandom | tr -d ' \\n' > \"$MILLRACE_TOKEN_FILE\"\n"
-                  "trap 'rm -f \"$MILLRACE_TOKEN_FILE\"' EXIT\n"
-                  "umask 022\n\n"
-                  "srun --kill-on-bad-exit=1 --label",
-                  comm == "mpi" ? " --mpi=pmix" : "", " \\\n    ", ShellCommand(train, " \\\n    "),
-                  "\ncode=$?\n\n"
-                  "# 75: stopped after a good checkpoint, or a peer was lost. Anything else would fail again.\n"
-                  "if [ \"$code\" -eq 75 ] && [ \"${SLURM_RESTART_COUNT:-0}\" -lt ",
-                  submission.max_restarts, " ]; then\n  scontrol requeue \"$SLURM_JOB_ID\"\nfi\nexit \"$code\"\n");
+  absl::StrAppend(
+      &text,
+      "\n# The job's token, for all its tasks and nobody else: this folder must be one that all machines see.\n"
+      "umask 077\n"
+      "export MILLRACE_TOKEN_FILE=\"$SLURM_SUBMIT_DIR/.millrace-token-$SLURM_JOB_ID\"\n"
+      "od -An -N32 -tx1 /dev/urandom | tr -d ' \\n' > \"$MILLRACE_TOKEN_FILE\"\n"
+      "trap 'rm -f \"$MILLRACE_TOKEN_FILE\"' EXIT\n"
+      "umask 022\n\n"
+      "srun --kill-on-bad-exit=1 --label",
+      comm == "mpi" ? " --mpi=pmix" : "", " \\\n    ", ShellCommand(train, " \\\n    "),
+      "\ncode=$?\n\n"
+      "# 75: stopped after a good checkpoint, or a peer was lost. Anything else would fail again.\n"
+      "if [ \"$code\" -eq 75 ] && [ \"${SLURM_RESTART_COUNT:-0}\" -lt ",
+      submission.max_restarts, " ]; then\n  scontrol requeue \"$SLURM_JOB_ID\"\nfi\nexit \"$code\"\n");
   return emission;
 }
 

@@ -46,7 +46,8 @@ absl::Status CheckNames(const Submission& s) {
   }
   if (!Made(s.image, "._/:@-", 500)) return Bad("image", s.image, "an image's name");
   if (!s.volume.empty() && !Made(s.volume, ".-", 253)) return Bad("volume", s.volume, "a claim's name");
-  if (!s.tls_secret.empty() && !Made(s.tls_secret, ".-", 253)) return Bad("tls-secret", s.tls_secret, "a secret's name");
+  if (!s.tls_secret.empty() && !Made(s.tls_secret, ".-", 253))
+    return Bad("tls-secret", s.tls_secret, "a secret's name");
   if (!IsAbsolutePath(s.mount) || s.mount == "/" || s.mount == "/tmp" || absl::StartsWith(s.mount, "/millrace")) {
     return Bad("mount", s.mount, "an absolute path that is not /, /tmp or /millrace");
   }
@@ -57,7 +58,8 @@ absl::Status CheckNames(const Submission& s) {
 }
 
 absl::Status CheckBatch(const Submission& s) {
-  if (!s.partition.empty() && !Made(s.partition, "_.,-", 128)) return Bad("partition", s.partition, "a partition's name");
+  if (!s.partition.empty() && !Made(s.partition, "_.,-", 128))
+    return Bad("partition", s.partition, "a partition's name");
   if (!Made(s.time_limit, ":-", 32)) return Bad("time", s.time_limit, "days-hours:minutes:seconds");
   if (!s.role.empty() && (!absl::StartsWith(s.role, "arn:") || !Made(s.role, ":/+=,.@_-", 2048))) {
     return Bad("role", s.role, "a role's ARN");
@@ -85,8 +87,9 @@ absl::Status CheckNumbers(const Submission& s) {
   }
   for (const std::string& flag : s.train_flags) {
     if (!absl::StartsWith(flag, "--") || flag.size() > 4096 || flag.find('\0') != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("'", absl::CHexEscape(flag.substr(0, 80)),
-                                                     "': only flags of millrace train may follow the plan, as --name=value"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", absl::CHexEscape(flag.substr(0, 80)),
+                       "': only flags of millrace train may follow the plan, as --name=value"));
     }
   }
   return absl::OkStatus();
@@ -111,9 +114,10 @@ absl::Status CheckSubmission(bool nodes_are_containers, Submission* s) {
   }
   s->nodes = s->ranks / s->ranks_per_node;
   if (s->nodes > 1 && s->comm != "mpi" && !s->insecure && s->tls_secret.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("ranks on ", s->nodes, " machines meet over the network, without encryption (docs/launching.md). Say "
-                     "--insecure if that network is yours alone, or --tls-secret=NAME where the launcher is Kubernetes"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "ranks on ", s->nodes,
+        " machines meet over the network, without encryption (docs/launching.md). Say "
+        "--insecure if that network is yours alone, or --tls-secret=NAME where the launcher is Kubernetes"));
   }
   return absl::OkStatus();
 }

@@ -13,22 +13,22 @@ namespace millrace {
 
 struct Submission {
   // What to train.
-  std::string plan_path, job_path;    // as given; job_path may be empty
-  std::string plan_bytes, job_bytes;  // their contents
-  int64_t ranks = 1;                  // of the plan
+  std::string plan_path, job_path;       // as given; job_path may be empty
+  std::string plan_bytes, job_bytes;     // their contents
+  int64_t ranks = 1;                     // of the plan
   std::vector<std::string> train_flags;  // more of `millrace train`'s, handed on as they are
-  std::string program = "millrace";   // how machines call it
+  std::string program = "millrace";      // how machines call it
 
   // How.
-  std::string name = "millrace";   // of the job and of everything made for it; a DNS label
-  std::string comm;                // gloo, mpi; empty: what the launcher brings
-  int64_t ranks_per_node = 0;      // 0: one where a node is a pod or a container; all of them for commands
-  int64_t nodes = 0;               // follows from the two
+  std::string name = "millrace";  // of the job and of everything made for it; a DNS label
+  std::string comm;               // gloo, mpi; empty: what the launcher brings
+  int64_t ranks_per_node = 0;     // 0: one where a node is a pod or a container; all of them for commands
+  int64_t nodes = 0;              // follows from the two
   int64_t max_restarts = 3;
-  int64_t grace_seconds = 60;      // between SIGTERM and SIGKILL: a step and a checkpoint
-  bool insecure = false;           // more than one machine, without TLS
-  std::string coordinator;         // host:port for torchrun over several machines
-  int64_t port = 29500;            // where ranks meet
+  int64_t grace_seconds = 60;  // between SIGTERM and SIGKILL: a step and a checkpoint
+  bool insecure = false;       // more than one machine, without TLS
+  std::string coordinator;     // host:port for torchrun over several machines
+  int64_t port = 29500;        // where ranks meet
 
   // Of containers.
   std::string image = "millrace:latest";
@@ -37,8 +37,8 @@ struct Submission {
   std::string plan_at;                  // where machines find the plan; empty: it travels with the manifest
   std::string tls_secret;               // of type kubernetes.io/tls
   std::string cpus = "1", memory = "2Gi";
-  std::string token;                    // of the job (runtime/rendezvous/token.h)
-  std::string kind;                     // kubeflow: TrainJob, PyTorchJob, MPIJob
+  std::string token;  // of the job (runtime/rendezvous/token.h)
+  std::string kind;   // kubeflow: TrainJob, PyTorchJob, MPIJob
 
   // Of batch systems and clouds.
   std::string partition, time_limit = "24:00:00", hostfile;

@@ -19,7 +19,8 @@ absl::StatusOr<Emission> EmitTorchrun(const Submission& submission) {
     }
     const size_t colon = submission.coordinator.rfind(':');
     if (colon == std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("--coordinator=", submission.coordinator, ": host:port is needed"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--coordinator=", submission.coordinator, ": host:port is needed"));
     }
     emission.argv.insert(emission.argv.end(),
                          {absl::StrCat("--nnodes=", submission.nodes), "--node_rank=NODE",

@@ -15,13 +15,13 @@ using Json = nlohmann::ordered_json;
 // Keys and words that no reader of YAML takes for anything but text: they begin with a letter, and are none of the
 // words (yes, null, on, ...) that some readers turn into another type. Anything else is quoted as in JSON.
 std::string Text(const std::string& text) {
-  static constexpr const char* kOtherTypes[] = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "inf", "nan"};
-  const bool plain =
-      !text.empty() && absl::ascii_isalpha(text[0]) &&
-      std::all_of(text.begin(), text.end(),
-                  [](char c) { return absl::ascii_isalnum(c) || absl::StrContains("-_./", absl::string_view(&c, 1)); }) &&
-      std::none_of(std::begin(kOtherTypes), std::end(kOtherTypes),
-                   [&](const char* word) { return absl::EqualsIgnoreCase(text, word); });
+  static constexpr const char* kOtherTypes[] = {"true", "false", "yes", "no",  "on", "off",
+                                                "null", "y",     "n",   "inf", "nan"};
+  const bool plain = !text.empty() && absl::ascii_isalpha(text[0]) && std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("-_./", absl::string_view(&c, 1));
+  }) && std::none_of(std::begin(kOtherTypes), std::end(kOtherTypes), [&](const char* word) {
+    return absl::EqualsIgnoreCase(text, word);
+  });
   return plain ? text : Json(text).dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 

@@ -22,22 +22,32 @@ Variables OpenMpi(int rank, int size, int local_size) {
 }
 
 Variables Slurm(int task, int tasks, int nodes) {
-  return {{"SLURM_JOB_ID", "7"}, {"SLURM_STEP_ID", "0"}, {"SLURM_PROCID", std::to_string(task)},
-          {"SLURM_STEP_NUM_TASKS", std::to_string(tasks)}, {"SLURM_STEP_NUM_NODES", std::to_string(nodes)},
-          {"SLURM_NODEID", std::to_string(task * nodes / tasks)}, {"SLURM_STEP_NODELIST", "n[1-64]"}};
+  return {{"SLURM_JOB_ID", "7"},
+          {"SLURM_STEP_ID", "0"},
+          {"SLURM_PROCID", std::to_string(task)},
+          {"SLURM_STEP_NUM_TASKS", std::to_string(tasks)},
+          {"SLURM_STEP_NUM_NODES", std::to_string(nodes)},
+          {"SLURM_NODEID", std::to_string(task * nodes / tasks)},
+          {"SLURM_STEP_NODELIST", "n[1-64]"}};
 }
 
 Variables Torchrun(int rank, int size, int local_size) {
-  return {{"TORCHELASTIC_RUN_ID", "x"}, {"RANK", std::to_string(rank)}, {"WORLD_SIZE", std::to_string(size)},
-          {"LOCAL_RANK", std::to_string(rank % local_size)}, {"LOCAL_WORLD_SIZE", std::to_string(local_size)},
-          {"GROUP_RANK", std::to_string(rank / local_size)}, {"GROUP_WORLD_SIZE", std::to_string(size / local_size)},
-          {"MASTER_ADDR", "n1"}, {"MASTER_PORT", "29500"}};
+  return {{"TORCHELASTIC_RUN_ID", "x"},
+          {"RANK", std::to_string(rank)},
+          {"WORLD_SIZE", std::to_string(size)},
+          {"LOCAL_RANK", std::to_string(rank % local_size)},
+          {"LOCAL_WORLD_SIZE", std::to_string(local_size)},
+          {"GROUP_RANK", std::to_string(rank / local_size)},
+          {"GROUP_WORLD_SIZE", std::to_string(size / local_size)},
+          {"MASTER_ADDR", "n1"},
+          {"MASTER_PORT", "29500"}};
 }
 
 TEST(Disagreement, BothSidesAreShownWithWhereTheyStand) {
   const std::string message = Refusal(Both(OpenMpi(1, 4, 4), Slurm(3, 4, 1)));
-  EXPECT_THAT(message, AllOf(HasSubstr("MPI says 1 (OMPI_COMM_WORLD_RANK=1)"), HasSubstr("Slurm says 3 (SLURM_PROCID=3)"),
-                             HasSubstr("MILLRACE_LAUNCH=mpi"), HasSubstr("the rank")));
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("MPI says 1 (OMPI_COMM_WORLD_RANK=1)"), HasSubstr("Slurm says 3 (SLURM_PROCID=3)"),
+                    HasSubstr("MILLRACE_LAUNCH=mpi"), HasSubstr("the rank")));
   EXPECT_EQ(message.find('\n'), std::string::npos);
 }
 
@@ -55,7 +65,9 @@ TEST(Disagreement, OfCoordinatorsThatAreSaid) {
 }
 
 TEST(Disagreement, NamesOfThisMachineAreOne) {
-  EXPECT_EQ(Refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "localhost"},
+  EXPECT_EQ(Refusal({{"RANK", "0"},
+                     {"WORLD_SIZE", "2"},
+                     {"MASTER_ADDR", "localhost"},
                      {"MILLRACE_COORDINATOR", "127.0.0.1:29500"}}),
             "");
 }
@@ -88,12 +100,11 @@ TEST(Nesting, EqualAnswersAreOne) {
   EXPECT_EQ(Meeting(contract), "n1:61447") << "Slurm names a host where MPI names none";
 }
 
-TEST(Nesting, MpirunsDaemonsAreSlurmTasks) {
-  EXPECT_EQ(Detected(Both(OpenMpi(3, 4, 2), Slurm(1, 2, 2))).rank, 3);
-}
+TEST(Nesting, MpirunsDaemonsAreSlurmTasks) { EXPECT_EQ(Detected(Both(OpenMpi(3, 4, 2), Slurm(1, 2, 2))).rank, 3); }
 
 TEST(Nesting, MpirunInABatchScript) {
-  EXPECT_EQ(Detected(Both(OpenMpi(3, 4, 4), {{"SLURM_JOB_ID", "7"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}})).rank, 3);
+  EXPECT_EQ(
+      Detected(Both(OpenMpi(3, 4, 4), {{"SLURM_JOB_ID", "7"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}})).rank, 3);
 }
 
 TEST(Nesting, OneTorchrunAMachineUnderSrun) {
@@ -105,7 +116,8 @@ TEST(Nesting, OneTorchrunAMachineUnderSrun) {
 }
 
 TEST(Nesting, TorchrunHasUsedItsArguments) {
-  const Variables arguments = {{"PET_NNODES", "1:4"}, {"PET_NPROC_PER_NODE", "9"}, {"PET_RDZV_ENDPOINT", "elsewhere:1"}};
+  const Variables arguments = {
+      {"PET_NNODES", "1:4"}, {"PET_NPROC_PER_NODE", "9"}, {"PET_RDZV_ENDPOINT", "elsewhere:1"}};
   EXPECT_EQ(Detected(Both(Torchrun(1, 2, 2), arguments)).rank, 1);
 }
 

@@ -77,7 +77,8 @@ class MetadataServer {
 
 // Status 200 with this body.
 inline std::string Found(const std::string& body) {
-  return "HTTP/1.0 200 OK\r\nMetadata-Flavor: Google\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "HTTP/1.0 200 OK\r\nMetadata-Flavor: Google\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+         body;
 }
 
 }  // namespace millrace

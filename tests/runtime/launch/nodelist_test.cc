@@ -36,8 +36,26 @@ TEST(Nodelist, SeveralBracketsMultiply) {
 TEST(Nodelist, OneNumberInBrackets) { EXPECT_THAT(Expanded("a[7],b"), ElementsAre("a7", "b")); }
 
 TEST(Nodelist, WrongListsAreRefused) {
-  for (const char* list : {"", ",", "a,", ",a", "a[", "a[]", "a[1", "a[1-]", "a[-1]", "a[2-1]", "a[1,]", "a]", "a b", "a[x]",
-                           "a;b", "a[1-2]]", "a[0-65536]", "a[0-999]b[0-999]", "a[1-99999999999999999999]", "$(id)"}) {
+  for (const char* list : {"",
+                           ",",
+                           "a,",
+                           ",a",
+                           "a[",
+                           "a[]",
+                           "a[1",
+                           "a[1-]",
+                           "a[-1]",
+                           "a[2-1]",
+                           "a[1,]",
+                           "a]",
+                           "a b",
+                           "a[x]",
+                           "a;b",
+                           "a[1-2]]",
+                           "a[0-65536]",
+                           "a[0-999]b[0-999]",
+                           "a[1-99999999999999999999]",
+                           "$(id)"}) {
     EXPECT_FALSE(ExpandNodelist(list).ok()) << list;
   }
   EXPECT_FALSE(ExpandNodelist(std::string(1 << 17, 'a')).ok());

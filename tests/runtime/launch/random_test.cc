@@ -1,5 +1,5 @@
-// Environments put together at random from every launcher's variables: whatever they say, the answer is a place that can
-// be, or a refusal in one short line.
+// Environments put together at random from every launcher's variables: whatever they say, the answer is a place that
+// can be, or a refusal in one short line.
 #include <random>
 
 #include "tests/runtime/launch/environments.h"
@@ -7,27 +7,99 @@
 namespace millrace {
 namespace {
 
-constexpr const char* kNames[] = {
-    "MILLRACE_RANK", "MILLRACE_SIZE", "MILLRACE_LOCAL_RANK", "MILLRACE_LOCAL_SIZE", "MILLRACE_NODE_RANK",
-    "MILLRACE_COORDINATOR", "MILLRACE_LAUNCH", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE", "RANK", "WORLD_SIZE",
-    "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT",
-    "PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT", "PET_RDZV_ENDPOINT",
-    "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
-    "OMPI_MCA_orte_hnp_uri", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "PMIX_RANK", "PMIX_NAMESPACE",
-    "SLURM_JOB_ID", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID",
-    "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_TASKS_PER_NODE", "SLURM_STEP_ID", "ENVIRONMENT",
-    "HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE", "HOROVOD_CROSS_RANK", "HOROVOD_CROSS_SIZE",
-    "HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT", "SM_HOSTS", "SM_CURRENT_HOST", "JOB_COMPLETION_INDEX",
-    "KUBERNETES_SERVICE_HOST", "TF_CONFIG", "TPU_WORKER_ID", "TPU_WORKER_HOSTNAMES", "MEGASCALE_NUM_SLICES",
-    "MEGASCALE_SLICE_ID", "MEGASCALE_COORDINATOR_ADDRESS"};
+constexpr const char* kNames[] = {"MILLRACE_RANK",
+                                  "MILLRACE_SIZE",
+                                  "MILLRACE_LOCAL_RANK",
+                                  "MILLRACE_LOCAL_SIZE",
+                                  "MILLRACE_NODE_RANK",
+                                  "MILLRACE_COORDINATOR",
+                                  "MILLRACE_LAUNCH",
+                                  "TORCHELASTIC_RUN_ID",
+                                  "TORCHELASTIC_USE_AGENT_STORE",
+                                  "RANK",
+                                  "WORLD_SIZE",
+                                  "LOCAL_RANK",
+                                  "LOCAL_WORLD_SIZE",
+                                  "GROUP_RANK",
+                                  "GROUP_WORLD_SIZE",
+                                  "NODE_RANK",
+                                  "MASTER_ADDR",
+                                  "MASTER_PORT",
+                                  "PET_NNODES",
+                                  "PET_NPROC_PER_NODE",
+                                  "PET_NODE_RANK",
+                                  "PET_MASTER_ADDR",
+                                  "PET_MASTER_PORT",
+                                  "PET_RDZV_ENDPOINT",
+                                  "OMPI_COMM_WORLD_RANK",
+                                  "OMPI_COMM_WORLD_SIZE",
+                                  "OMPI_COMM_WORLD_LOCAL_RANK",
+                                  "OMPI_COMM_WORLD_LOCAL_SIZE",
+                                  "OMPI_MCA_orte_hnp_uri",
+                                  "PMI_RANK",
+                                  "PMI_SIZE",
+                                  "MPI_LOCALRANKID",
+                                  "MPI_LOCALNRANKS",
+                                  "PMIX_RANK",
+                                  "PMIX_NAMESPACE",
+                                  "SLURM_JOB_ID",
+                                  "SLURM_PROCID",
+                                  "SLURM_NTASKS",
+                                  "SLURM_STEP_NUM_TASKS",
+                                  "SLURM_LOCALID",
+                                  "SLURM_NODEID",
+                                  "SLURM_STEP_NODELIST",
+                                  "SLURM_STEP_NUM_NODES",
+                                  "SLURM_STEP_TASKS_PER_NODE",
+                                  "SLURM_STEP_ID",
+                                  "ENVIRONMENT",
+                                  "HOROVOD_RANK",
+                                  "HOROVOD_SIZE",
+                                  "HOROVOD_LOCAL_RANK",
+                                  "HOROVOD_LOCAL_SIZE",
+                                  "HOROVOD_CROSS_RANK",
+                                  "HOROVOD_CROSS_SIZE",
+                                  "HOROVOD_GLOO_RENDEZVOUS_ADDR",
+                                  "HOROVOD_GLOO_RENDEZVOUS_PORT",
+                                  "SM_HOSTS",
+                                  "SM_CURRENT_HOST",
+                                  "JOB_COMPLETION_INDEX",
+                                  "KUBERNETES_SERVICE_HOST",
+                                  "TF_CONFIG",
+                                  "TPU_WORKER_ID",
+                                  "TPU_WORKER_HOSTNAMES",
+                                  "MEGASCALE_NUM_SLICES",
+                                  "MEGASCALE_SLICE_ID",
+                                  "MEGASCALE_COORDINATOR_ADDRESS"};
 
-constexpr const char* kLikely[] = {"0", "1", "2", "3", "4", "2", "1", "4", "29500", "node1", "localhost", "node1:29500",
-                                   "1048576", "auto", "True", "BATCH"};
+constexpr const char* kLikely[] = {"0",     "1",     "2",         "3",           "4",       "2",    "1",    "4",
+                                   "29500", "node1", "localhost", "node1:29500", "1048576", "auto", "True", "BATCH"};
 
-constexpr const char* kUnlikely[] = {
-    "", "-1", "65536", "99999999999999999999", "abc", "1:4", "[::1]:5", "node[1-3],x", "node[1-", "2(x3),1", "single",
-    "millrace", "torchrun", "a,b,c", R"(["a","b"])", "a", "b", "::::", "1.0;tcp://10.0.0.1,10.0.0.2:5", "1.0;tcp://",
-    R"({"cluster":{"worker":["a:1","b:2"]},"task":{"type":"worker","index":1}})", R"({"cluster":)", "\n", "\xff\xfe", "$(id)"};
+constexpr const char* kUnlikely[] = {"",
+                                     "-1",
+                                     "65536",
+                                     "99999999999999999999",
+                                     "abc",
+                                     "1:4",
+                                     "[::1]:5",
+                                     "node[1-3],x",
+                                     "node[1-",
+                                     "2(x3),1",
+                                     "single",
+                                     "millrace",
+                                     "torchrun",
+                                     "a,b,c",
+                                     R"(["a","b"])",
+                                     "a",
+                                     "b",
+                                     "::::",
+                                     "1.0;tcp://10.0.0.1,10.0.0.2:5",
+                                     "1.0;tcp://",
+                                     R"({"cluster":{"worker":["a:1","b:2"]},"task":{"type":"worker","index":1}})",
+                                     R"({"cluster":)",
+                                     "\n",
+                                     "\xff\xfe",
+                                     "$(id)"};
 
 void CheckContract(const LaunchContract& c) {
   EXPECT_GE(c.rank, 0);
@@ -51,7 +123,8 @@ TEST(RandomEnvironments, AreRightOrRefused) {
     std::mt19937 random(seed);
     Variables variables;
     for (int n = 2 + random() % 12; n > 0; --n) {
-      std::string value = random() % 8 == 0 ? kUnlikely[random() % std::size(kUnlikely)] : kLikely[random() % std::size(kLikely)];
+      std::string value =
+          random() % 8 == 0 ? kUnlikely[random() % std::size(kUnlikely)] : kLikely[random() % std::size(kLikely)];
       if (random() % 64 == 0 && !value.empty()) value[random() % value.size()] = static_cast<char>(random());
       // Variables of one launcher stand side by side: a walk from a random place meets several of them.
       variables[kNames[(random() % 4 == 0 ? random() : seed / 7 + n) % std::size(kNames)]] = value;

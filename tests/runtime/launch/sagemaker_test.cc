@@ -56,9 +56,10 @@ TEST(SageMaker, AnotherBaseFolder) {
 
 TEST(SageMaker, TorchrunInsideCountsRanksOfItsHosts) {
   LaunchEnvironment environment = Container();
-  environment.variables = {{"TORCHELASTIC_RUN_ID", "x"}, {"RANK", "3"}, {"WORLD_SIZE", "4"}, {"LOCAL_RANK", "1"},
-                           {"LOCAL_WORLD_SIZE", "2"}, {"GROUP_RANK", "1"}, {"GROUP_WORLD_SIZE", "2"},
-                           {"MASTER_ADDR", "algo-1"}, {"MASTER_PORT", "7777"}};
+  environment.variables = {
+      {"TORCHELASTIC_RUN_ID", "x"}, {"RANK", "3"},       {"WORLD_SIZE", "4"},       {"LOCAL_RANK", "1"},
+      {"LOCAL_WORLD_SIZE", "2"},    {"GROUP_RANK", "1"}, {"GROUP_WORLD_SIZE", "2"}, {"MASTER_ADDR", "algo-1"},
+      {"MASTER_PORT", "7777"}};
   EXPECT_EQ(Detected(environment).rank, 3);
 }
 
@@ -82,9 +83,10 @@ TEST(SageMaker, EveryCutOfTheFileIsRefused) {
 }
 
 TEST(Hyperparameters, ThreeEncodingsGiveTheSame) {
-  for (const char* text : {R"({"steps": "32", "learning-rate": "1e-3", "schedule": "cosine", "shuffle": "true"})",
-                           R"({"steps": "\"32\"", "learning-rate": "\"1e-3\"", "schedule": "\"cosine\"", "shuffle": "true"})",
-                           R"({"steps": 32, "learning-rate": "1e-3", "schedule": "\"cosine\"", "shuffle": true})"}) {
+  for (const char* text :
+       {R"({"steps": "32", "learning-rate": "1e-3", "schedule": "cosine", "shuffle": "true"})",
+        R"({"steps": "\"32\"", "learning-rate": "\"1e-3\"", "schedule": "\"cosine\"", "shuffle": "true"})",
+        R"({"steps": 32, "learning-rate": "1e-3", "schedule": "\"cosine\"", "shuffle": true})"}) {
     const absl::StatusOr<Hyperparameters> got = ParseHyperparameters(text, "file");
     ASSERT_TRUE(got.ok()) << got.status();
     EXPECT_THAT(*got, ElementsAre(Pair("learning-rate", "1e-3"), Pair("schedule", "cosine"), Pair("shuffle", "true"),
@@ -94,14 +96,17 @@ TEST(Hyperparameters, ThreeEncodingsGiveTheSame) {
 
 TEST(Hyperparameters, ListsNothingAndSageMakersOwn) {
   const absl::StatusOr<Hyperparameters> got = ParseHyperparameters(
-      R"({"a": "[\"x\",\"y\"]", "b": [1, 2], "c": null, "d": "two words", "sagemaker_region": "\"eu\"", "e": ""})", "file");
+      R"({"a": "[\"x\",\"y\"]", "b": [1, 2], "c": null, "d": "two words", "sagemaker_region": "\"eu\"", "e": ""})",
+      "file");
   ASSERT_TRUE(got.ok()) << got.status();
-  EXPECT_THAT(*got, ElementsAre(Pair("a", "x,y"), Pair("b", "1,2"), Pair("c", ""), Pair("d", "two words"), Pair("e", "")));
+  EXPECT_THAT(*got,
+              ElementsAre(Pair("a", "x,y"), Pair("b", "1,2"), Pair("c", ""), Pair("d", "two words"), Pair("e", "")));
 }
 
 TEST(Hyperparameters, WrongOnesAreRefused) {
-  for (const char* text : {"", "[]", "{", R"({"a": {"b": 1}})", R"({"a": "{\"b\": 1}"})", R"({"a": [[1]]})", R"({"": "1"})",
-                           R"({"-a": "1"})", R"({"a b": "1"})", R"({"a=b": "1"})", R"({"a": "\u0000"})"}) {
+  for (const char* text :
+       {"", "[]", "{", R"({"a": {"b": 1}})", R"({"a": "{\"b\": 1}"})", R"({"a": [[1]]})", R"({"": "1"})",
+        R"({"-a": "1"})", R"({"a b": "1"})", R"({"a=b": "1"})", R"({"a": "\u0000"})"}) {
     const absl::Status status = ParseHyperparameters(text, "file").status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
   }
@@ -114,9 +119,10 @@ TEST(TrainArguments, ChannelsBecomeFlags) {
   PutFile(environment, "/opt/ml/input/data/train/book.txt", "text");
   PutFile(environment, "/opt/ml/input/data/plan/gpt.plan", "plan");
   const std::string base = environment.root + "/opt/ml";
-  EXPECT_THAT(SageMakerTrainArguments(environment).value(),
-              ElementsAre("--data=" + base + "/input/data/train/book.txt", "--plan=" + base + "/input/data/plan/gpt.plan",
-                          "--out=" + base + "/checkpoints", "--resume=auto", "--comm=gloo", "--steps=20"));
+  EXPECT_THAT(
+      SageMakerTrainArguments(environment).value(),
+      ElementsAre("--data=" + base + "/input/data/train/book.txt", "--plan=" + base + "/input/data/plan/gpt.plan",
+                  "--out=" + base + "/checkpoints", "--resume=auto", "--comm=gloo", "--steps=20"));
 }
 
 TEST(TrainArguments, HyperparametersWin) {

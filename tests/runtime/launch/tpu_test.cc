@@ -93,7 +93,8 @@ TEST(HttpGet, RefusesWhatIsNoAnswer) {
   EXPECT_EQ(Got("HTTP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Got("HTTP/1.0 302 Found\r\nLocation: http://x/\r\n\r\n").status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(Got("HTTP/1.0 404 Not Found\r\n\r\n").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Got("HTTP/1.0 200 OK\r\n\r\n" + std::string(100000, 'x')).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Got("HTTP/1.0 200 OK\r\n\r\n" + std::string(100000, 'x')).status().code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Got("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(HttpGet("https://x/", "A: b", absl::Seconds(1)).ok());
