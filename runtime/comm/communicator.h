@@ -39,7 +39,9 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Starts all transfers of a group together and returns at once. They make progress whatever the ranks do meanwhile. INVALID_ARGUMENT when the two halves disagree in bytes (both sides learn it).
+  // Starts all transfers of a group together and returns at once. They make progress whatever the ranks do
+  // meanwhile (in process, where whoever posts second copies, there is nothing to do). INVALID_ARGUMENT when the two
+  // halves disagree in bytes (both sides learn it).
   virtual absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) = 0;
   virtual bool Done(Ticket ticket) = 0;
   // Blocks until all transfers of the group are done: spins briefly, then parks. `what` describes the wait in reports:

@@ -211,6 +211,7 @@ uint64_t StagingBytes(const Collective& collective, int rank) {
   if (collective.kind != CollectiveKind::kReduceScatter && collective.kind != CollectiveKind::kAllReduce) return 0;
   const auto found = std::find(collective.ranks.begin(), collective.ranks.end(), rank);
   if (found == collective.ranks.end()) return 0;
+  if (!collective.shards.empty() && collective.shards.size() != collective.ranks.size()) return 0;  // Start refuses it
   const uint64_t own = ExtentsOf(collective)[found - collective.ranks.begin()].bytes;
   return own * (collective.ranks.size() - 1);
 }

@@ -38,7 +38,8 @@ absl::Status Library::Start() {
   if (started) {
     MPI_Query_thread(&provided);
   } else {
-    MR_RETURN_IF_ERROR(ToStatus(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread"));
+    const int code = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
+    MR_RETURN_IF_ERROR(ToStatus(code, "MPI_Init_thread"));
     finalize_.store(true);
     std::atexit(AtExit);
   }

@@ -51,9 +51,8 @@ absl::Status MpiCommunicator::Check(absl::Span<const Transfer> group) const {
                                                      "; the others are 0 to ", size_ - 1, " without ", rank_));
     }
     if (transfer.bytes > INT_MAX || (transfer.memory == nullptr && transfer.bytes > 0)) {
-      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " posts ", transfer.bytes, " bytes ",
-                                                     transfer.memory == nullptr ? "at no address"
-                                                                                : "at once; MPI moves less than 2 GiB"));
+      const char* why = transfer.memory == nullptr ? "at no address" : "at once; MPI moves less than 2 GiB";
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " posts ", transfer.bytes, " bytes ", why));
     }
   }
   return absl::OkStatus();

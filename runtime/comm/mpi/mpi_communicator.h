@@ -7,6 +7,7 @@
 #include <mpi.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -121,6 +122,7 @@ class MpiCommunicator : public Communicator {
   std::vector<Letter> incoming_;  // a ring of posted receives; MPI fills them in order
   size_t head_ = 0;
   bool told_ = false;
+  std::chrono::steady_clock::time_point give_up_;  // set by the first transfer that an error leaves half way
 
   Meeting meeting_;
   bool cleaned_ = false;

@@ -33,7 +33,6 @@ class MpiExchange : public Exchange {
     if (mine.size() > 64 << 10) {
       return absl::InvalidArgumentError(absl::StrCat("'", key, "': ", mine.size(), " bytes; at most 64 KiB"));
     }
-    // Kept for ever: a rank that never comes may still be reading when this call has given up.
     sent_.push_back(absl::StrCat(key, absl::string_view("\0", 1), mine));
     std::vector<std::string> values(size_);
     std::vector<bool> here(size_, false);
@@ -92,7 +91,8 @@ class MpiExchange : public Exchange {
   Library* const library_;
   const MPI_Comm world_;
   int rank_ = 0, size_ = 0;
-  std::deque<std::string> sent_;
+  // Never freed: a slow rank may still be reading when this exchange has gone or given up.
+  std::deque<std::string>& sent_ = *new std::deque<std::string>;
 };
 
 }  // namespace

@@ -17,8 +17,8 @@ constexpr size_t kPostedReceives = 16;
 constexpr auto kBusyPause = std::chrono::microseconds(200);
 constexpr auto kIdlePause = std::chrono::milliseconds(1);
 constexpr auto kLeaveWithin = std::chrono::seconds(1);
-// How long a transfer that MPI has begun may take to end after an error.
-constexpr auto kCancelWithin = std::chrono::milliseconds(100);
+// How long all transfers that MPI has begun may take to end after an error.
+constexpr auto kCancelWithin = std::chrono::milliseconds(400);
 
 absl::StatusCode CodeOf(uint32_t code) {
   return code >= 1 && code <= 16 ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown;
@@ -225,8 +225,8 @@ void MpiCommunicator::Retire(uint32_t index) {
     if (found != halves_.end() && found->second == &half) halves_.erase(found);
     if (!half.moving || half.done) continue;
     if (!t.send) MPI_Cancel(&half.request);
-    const auto until = Patience::Clock::now() + kCancelWithin;
-    while (!Test(&half.request) && Patience::Clock::now() < until) std::this_thread::yield();
+    if (give_up_ == Patience::Clock::time_point()) give_up_ = Patience::Clock::now() + kCancelWithin;
+    while (!Test(&half.request) && Patience::Clock::now() < give_up_) std::this_thread::yield();
     if (half.request != MPI_REQUEST_NULL) MPI_Request_free(&half.request);
   }
   record.halves.clear();
