@@ -1,5 +1,5 @@
-// How ranks talk. One Communicator per rank; backends: in_process (ranks are threads of one process), later gloo,
-// nccl, mpi. tests/conformance/communicator_test.h is the suite that every implementation passes.
+// How ranks talk. One Communicator per rank; backends: in_process (ranks are threads of one process), gloo, mpi; later
+// nccl. tests/conformance/communicator_test.h is the suite that every implementation passes.
 #ifndef RUNTIME_COMM_COMMUNICATOR_H_
 #define RUNTIME_COMM_COMMUNICATOR_H_
 
@@ -39,8 +39,7 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Starts all transfers of a group together and returns at once. Transfers make progress while either side is inside
-  // a call of its Communicator. INVALID_ARGUMENT when the two halves disagree in bytes (both sides learn it).
+  // Starts all transfers of a group together and returns at once. They make progress whatever the ranks do meanwhile. INVALID_ARGUMENT when the two halves disagree in bytes (both sides learn it).
   virtual absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) = 0;
   virtual bool Done(Ticket ticket) = 0;
   // Blocks until all transfers of the group are done: spins briefly, then parks. `what` describes the wait in reports:

@@ -56,7 +56,15 @@ void Link::Adopt(int socket) {
   ex_ = nullptr;
   rx_ = tcp::Op();
   adopted_ = true;
-  handleConnected();
+  try {
+    handleConnected();
+  } catch (...) {
+    // The peer has hung up already, so gloo has not taken the descriptor.
+    ::close(fd_);
+    fd_ = -1;
+    state_ = CLOSED;
+    throw;
+  }
 }
 
 void Link::Close() {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/mpi/mpi.h"
 
 namespace millrace::mpi {
 namespace {
@@ -66,3 +67,14 @@ void Library::AtExit() {
 }
 
 }  // namespace millrace::mpi
+
+namespace millrace {
+
+void FinalizeMpi() {
+  int started = 0, finalized = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&finalized);
+  if (started && !finalized) MPI_Finalize();
+}
+
+}  // namespace millrace

@@ -30,6 +30,9 @@ bool MpiIsLinked();
 // FAILED_PRECONDITION when MPI was built without threads, or was already finalized.
 absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(const CommunicatorOptions& options = {});
 
+// Finalizes MPI now, even after an abort: for ranks that know that all of them have got here. No communicator may be left.
+void FinalizeMpi();
+
 // Every rank's values by MPI, for set-up.
 absl::StatusOr<std::unique_ptr<Exchange>> MakeMpiExchange();
 

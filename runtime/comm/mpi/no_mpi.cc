@@ -16,6 +16,8 @@ bool MpiIsLinked() { return false; }
 
 absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(const CommunicatorOptions&) { return Missing(); }
 
+void FinalizeMpi() {}
+
 absl::StatusOr<std::unique_ptr<Exchange>> MakeMpiExchange() { return Missing(); }
 
 }  // namespace millrace

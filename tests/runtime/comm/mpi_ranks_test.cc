@@ -62,5 +62,7 @@ TEST(MpiExchange, NamesTheRanksThatDoNotCome) {
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "--is-mpi-linked") == 0) return millrace::MpiIsLinked() ? 0 : 1;
   testing::InitGoogleMock(&argc, argv);
-  return RUN_ALL_TESTS();
+  const int failed = RUN_ALL_TESTS();
+  if (failed == 0) millrace::FinalizeMpi();  // tests of aborts leave it to us
+  return failed;
 }
