@@ -45,7 +45,8 @@ absl::string_view NameOf(TransportKind transport) {
 absl::StatusOr<TransportKind> ChooseTransport(absl::string_view name, const LaunchContract& contract) {
   const bool by_mpi = contract.source_key == "mpi";
   if (name.empty()) {
-    if (!contract.launched()) return TransportKind::kInProcess;
+    // One process, whoever started it, runs all ranks of its plan.
+    if (!contract.launched() || contract.size == 1) return TransportKind::kInProcess;
     return by_mpi && MpiIsLinked() ? TransportKind::kMpi : TransportKind::kGloo;
   }
   MR_ASSIGN_OR_RETURN(const TransportKind transport, ParseTransport(name));

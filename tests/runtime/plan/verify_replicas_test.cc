@@ -43,11 +43,12 @@ class ReplicaRules : public testing::Test {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("rule " + rule + ": "), HasSubstr(also)));
   }
-  // The first instruction of its kind on rank 0 disappears, and its number from every `after`.
+  // The first instruction of its kind on rank 0 that works on a bucket of this rank alone disappears, and its number
+  // from every `after`.
   void Drop(Instruction::Kind kind) {
     proto::RankProgram& list = *plan_.mutable_programs(0)->mutable_ranks(0);
     int i = 0;
-    while (list.instructions(i).kind() != kind) ++i;
+    while (list.instructions(i).kind() != kind || plan_.buckets(list.instructions(i).bucket()).group_size() > 1) ++i;
     list.mutable_instructions()->DeleteSubrange(i, 1);
     for (Instruction& later : *list.mutable_instructions()) {
       std::vector<uint32_t> after;
