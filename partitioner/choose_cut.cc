@@ -10,6 +10,7 @@
 #include "partitioner/cut/even.h"
 #include "partitioner/cut/pins.h"
 #include "partitioner/cut/step_cut.h"
+#include "partitioner/lower/lower.h"
 #include "partitioner/options.h"
 #include "proto/status_macros.h"
 
@@ -17,6 +18,7 @@ namespace millrace {
 namespace {
 
 constexpr int kMostRepairs = 10;
+constexpr int kMostNear = 32;
 constexpr double kMargin = 0.01;             // of the limit, more for each repair
 constexpr int64_t kMostSimulated = 1 << 13;  // stages times micro-batches, of a plan that is made twice
 constexpr double kWeightStash = 0.5;
@@ -170,6 +172,14 @@ void CutChooser::Learn(const CutCandidate& tried, const std::vector<proto::Rank>
 absl::optional<CutCandidate> CutChooser::Smaller(const CutCandidate& tried, const std::vector<proto::Rank>& ranks) {
   if (!Chooses() || placed_.stages < 2) return absl::nullopt;
   planned_.insert(StagesOfOwnUnits(tried));
+  uint64_t lacks = 0;
+  for (const proto::Rank& rank : ranks) lacks = std::max(lacks, MissingBytes(rank));
+  if (!nearest_.has_value() || lacks < lacked_) {
+    nearest_ = tried;
+    lacked_ = lacks;
+    nearby_ = NearbyCuts(tried.ordered.cut, static_cast<int>(tried.ordered.chain.units.size()));
+    std::reverse(nearby_.begin(), nearby_.end());
+  }
   while (repairs_ < kMostRepairs && !smallest_tried_) {
     Learn(tried, ranks);
     ++repairs_;
@@ -178,11 +188,33 @@ absl::optional<CutCandidate> CutChooser::Smaller(const CutCandidate& tried, cons
     if (!planned_.insert(found->stage_of_unit).second) continue;
     return Candidate(found->stage_of_unit, absl::StrCat("cut within the memory of the devices, ", found->method));
   }
-  if (smallest_tried_) return absl::nullopt;
+  if (smallest_tried_) return NearTheBest();
   smallest_tried_ = true;
   const absl::StatusOr<FoundCut> found = BestCut(chain_, rules_, CutSearch::kSmallest);
-  if (!found.ok() || !planned_.insert(found->stage_of_unit).second) return absl::nullopt;
+  if (!found.ok() || !planned_.insert(found->stage_of_unit).second) return NearTheBest();
   return Candidate(found->stage_of_unit, absl::StrCat("cut for the least memory, ", found->method));
+}
+
+bool CutChooser::KeepsPins(const std::vector<int>& stage_of_unit) const {
+  for (size_t u = 0; u < rules_.pinned.size(); ++u) {
+    if (rules_.pinned[u] >= 0 && rules_.pinned[u] != stage_of_unit[u]) return false;
+  }
+  return true;
+}
+
+// Estimates are as good as their averages; where they no longer help, borders move a little and the plan decides.
+absl::optional<CutCandidate> CutChooser::NearTheBest() {
+  while (!nearby_.empty() && near_tried_ < kMostNear) {
+    CutCandidate next = *nearest_;
+    next.ordered.cut = nearby_.back();
+    nearby_.pop_back();
+    const std::vector<int> stages = StagesOfOwnUnits(next);
+    if (!KeepsPins(stages) || !planned_.insert(stages).second) continue;
+    ++near_tried_;
+    next.method = "cut within the memory of the devices, borders moved";
+    return Worded(std::move(next));
+  }
+  return absl::nullopt;
 }
 
 }  // namespace millrace

