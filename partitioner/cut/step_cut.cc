@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "proto/status_macros.h"
@@ -27,7 +28,7 @@ class Mover {
     seen_.insert(cut.first_unit);
     for (bool moved = true; moved;) {
       moved = false;
-      for (const Cut& next : Moves(best.cut)) {
+      for (const Cut& next : NearbyCuts(best.cut, units_)) {
         if (simulated_ + actions_ > kMostActions) return best;
         if (!seen_.insert(next.first_unit).second || !Keeps(next)) continue;
         MR_ASSIGN_OR_RETURN(const double seconds, Seconds(next));
@@ -49,26 +50,11 @@ class Mover {
     return simulation.makespan;
   }
 
-  std::vector<Cut> Moves(const Cut& cut) const {
-    std::vector<Cut> moves;
-    const size_t stages = cut.first_unit.size();
-    for (const int by : {1, -1, 2, -2, 4, -4, 8, -8}) {
-      for (size_t s = 1; s < stages; ++s) {
-        for (size_t last = s; last < std::min(s + 2, stages); ++last) {
-          Cut next = cut;
-          for (size_t b = s; b <= last; ++b) next.first_unit[b] += by;
-          moves.push_back(std::move(next));
-        }
-      }
-    }
-    return moves;
-  }
-
   bool Keeps(const Cut& cut) const {
     const int stages = static_cast<int>(cut.first_unit.size());
     for (int s = 0; s < stages; ++s) {
       const int begin = cut.first_unit[s], end = s + 1 < stages ? cut.first_unit[s + 1] : units_;
-      if (begin >= end || !MayBeStage(chain_, rules_, s, begin, end)) return false;
+      if (!MayBeStage(chain_, rules_, s, begin, end)) return false;
     }
     return true;
   }
@@ -81,7 +67,30 @@ class Mover {
   std::set<std::vector<int>> seen_;
 };
 
+bool HasEmptyStage(const Cut& cut, int units) {
+  for (size_t s = 0; s < cut.first_unit.size(); ++s) {
+    const int end = s + 1 < cut.first_unit.size() ? cut.first_unit[s + 1] : units;
+    if (cut.first_unit[s] >= end) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+std::vector<Cut> NearbyCuts(const Cut& cut, int units) {
+  std::vector<Cut> cuts;
+  const size_t stages = cut.first_unit.size();
+  for (const int by : {1, -1, 2, -2, 4, -4, 8, -8}) {
+    for (size_t s = 1; s < stages; ++s) {
+      for (size_t last = s; last < std::min(s + 2, stages); ++last) {
+        Cut next = cut;
+        for (size_t b = s; b <= last; ++b) next.first_unit[b] += by;
+        if (!HasEmptyStage(next, units)) cuts.push_back(std::move(next));
+      }
+    }
+  }
+  return cuts;
+}
 
 ScheduleCosts CostsOfStages(const Chain& chain, const Cut& cut, const CutRules& rules) {
   const int stages = static_cast<int>(cut.first_unit.size());
