@@ -62,6 +62,10 @@ class Case(unittest.TestCase):
             cls.make('partition', cls.at('gpt.textproto'), f'--pp={pp}', '--micro-batch=2', '--micro-batches=6',
                      f'--out={cls.at(f"pp{pp}.plan")}')
             cls.make(*cls.train_flags(f'one{pp}', pp))
+        # Two pipelines of two stages that divide the optimizer state, so checkpoints hold parts of tensors.
+        cls.make('partition', cls.at('gpt.textproto'), '--pp=2', '--dp=2', '--shard-optimizer=1', '--bucket-mb=0.01',
+                 '--micro-batch=2', '--micro-batches=3', f'--out={cls.at("pp2x2.plan")}')
+        cls.make(*cls.train_flags('one2x2', '2x2', '--check-replicas-every=4'))
 
     @classmethod
     def tearDownClass(cls):
@@ -119,7 +123,7 @@ class Case(unittest.TestCase):
 
 class Gloo(Case):
     def test_our_own_supervisor(self):
-        for pp in (2, 4):
+        for pp in (2, 4, '2x2'):
             out = f'supervised{pp}'
             (text, said), = self.finish([self.start([runs.PROGRAM, *self.train_flags(out, pp, '--comm=gloo')])])
             self.assertIn('[rank 0] trained', text)
@@ -226,9 +230,9 @@ class Mpirun(Case):
         doctor = json.loads(runs.millrace('doctor', '--json').stdout)
         if 'mpi' not in [transport['name'] for transport in doctor['transports']]:
             self.skipTest('this build has no MPI')
-        for pp in (2, 4):
+        for pp, count in ((2, 2), (4, 4), ('2x2', 4)):
             out = f'mpi{pp}'
-            self.finish([self.mpirun(pp, self.train_flags(out, pp, '--comm=mpi'))])
+            self.finish([self.mpirun(count, self.train_flags(out, pp, '--comm=mpi'))])
             self.assert_same_run(out, pp)
 
     def test_over_gloo(self):
