@@ -161,7 +161,8 @@ TEST(KindsTest, AutoTellsWhatEveryKindLacks) {
   PartitionOptions options = OptionsFor(4, 8, "auto");
   uint64_t least = UINT64_MAX;
   for (const ScheduleChoice& choice : Choose(0).choices) least = std::min(least, choice.largest_arena);
-  LimitMemory(least - 1, &options);
+  // So much less that no cut of any kind fits; just below it another cut does.
+  LimitMemory(least * 9 / 10, &options);
   const absl::Status status = Partition(Gpt2(), options, MadeUpNeeds).status();
   ASSERT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "no schedule fits; ")) << status;
