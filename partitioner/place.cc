@@ -56,6 +56,11 @@ bool Alike(const proto::ClusterDevice& a, const proto::ClusterDevice& b) {
          a.bytes_per_second() == b.bytes_per_second() && a.threads() == b.threads();
 }
 
+double SecondsOf(const RankTraffic& pair, const CostModel& costs, const std::vector<int>& device_of_rank) {
+  const LinkRate rate = costs.LinkBetween(device_of_rank[pair.from], device_of_rank[pair.to]);
+  return static_cast<double>(pair.transfers) * rate.latency + static_cast<double>(pair.bytes) / rate.bytes;
+}
+
 // Traffic by rank, and what a rank's transfers cost where it stands.
 class Placement {
  public:
@@ -87,14 +92,10 @@ class Placement {
         const RankTraffic& pair = traffic_[t];
         // What goes between the two counts once.
         if (rank == b && (pair.from == a || pair.to == a)) continue;
-        seconds += SecondsOf(pair, device_of_rank);
+        seconds += SecondsOf(pair, costs_, device_of_rank);
       }
     }
     return seconds;
-  }
-  double SecondsOf(const RankTraffic& pair, const std::vector<int>& device_of_rank) const {
-    const LinkRate rate = costs_.LinkBetween(device_of_rank[pair.from], device_of_rank[pair.to]);
-    return static_cast<double>(pair.transfers) * rate.latency + static_cast<double>(pair.bytes) / rate.bytes;
   }
   bool Trade(int a, int b, std::vector<int>* device_of_rank) const {
     std::vector<int>& devices = *device_of_rank;
@@ -136,10 +137,7 @@ std::vector<RankTraffic> TrafficOf(const proto::ExecutionPlan& plan) {
 double TrafficSeconds(const std::vector<RankTraffic>& traffic, const CostModel& costs,
                       const std::vector<int>& device_of_rank) {
   double seconds = 0;
-  for (const RankTraffic& pair : traffic) {
-    const LinkRate rate = costs.LinkBetween(device_of_rank[pair.from], device_of_rank[pair.to]);
-    seconds += static_cast<double>(pair.transfers) * rate.latency + static_cast<double>(pair.bytes) / rate.bytes;
-  }
+  for (const RankTraffic& pair : traffic) seconds += SecondsOf(pair, costs, device_of_rank);
   return seconds;
 }
 

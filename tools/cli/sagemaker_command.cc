@@ -15,6 +15,7 @@
 #include "runtime/data/regular_file.h"
 #include "runtime/launch/sagemaker.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/token_file.h"
 
 namespace millrace {
 namespace {
@@ -69,13 +70,8 @@ class SageMakerCommand : public Command {
   absl::Status KeepToken(const LaunchEnvironment& environment) const {
     const std::string* const token = environment.Find("MILLRACE_TOKEN");
     if (token == nullptr || environment.Has("MILLRACE_TOKEN_FILE")) return absl::OkStatus();
-    char path[] = "/tmp/millrace-token-XXXXXX";
-    const int fd = mkstemp(path);
-    if (fd < 0) return absl::UnavailableError(absl::StrCat(path, ": cannot create the job's token"));
-    const bool written = write(fd, token->data(), token->size()) == static_cast<ssize_t>(token->size());
-    close(fd);
-    if (!written) return absl::DataLossError(absl::StrCat(path, ": cannot write the job's token"));
-    setenv("MILLRACE_TOKEN_FILE", path, 1);
+    MR_ASSIGN_OR_RETURN(const std::string path, WriteTokenFile(*token));
+    setenv("MILLRACE_TOKEN_FILE", path.c_str(), 1);
     unsetenv("MILLRACE_TOKEN");
     return absl::OkStatus();
   }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
@@ -13,6 +12,7 @@
 #include "runtime/plan/plan.h"
 #include "runtime/rendezvous/token.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/token_file.h"
 #include "tools/submit/launchers.h"
 #include "tools/submit/local.h"
 #include "tools/submit/quote.h"
@@ -154,24 +154,12 @@ class SubmitCommand : public Command {
       if (!token_file.empty()) unlink(token_file.c_str());
     };
     if (emission.text.empty()) {  // a batch script makes its own
-      MR_ASSIGN_OR_RETURN(token_file, WriteToken());
+      MR_ASSIGN_OR_RETURN(token_file, WriteTokenFile(s_.token));
       variables.push_back(absl::StrCat("MILLRACE_TOKEN_FILE=", token_file));
     }
     MR_ASSIGN_OR_RETURN(const int code, RunProgram(argv, variables));
     if (code == 0) return absl::OkStatus();
     return WithExit(absl::UnknownError(absl::StrCat(argv[0], " ended with code ", code)), static_cast<ExitCode>(code));
-  }
-
-  absl::StatusOr<std::string> WriteToken() const {
-    const char* const folder = std::getenv("TMPDIR");
-    std::string path = absl::StrCat(folder == nullptr ? "/tmp" : folder, "/millrace-token-XXXXXX");
-    const int fd = mkstemp(path.data());  // readable by its owner only
-    if (fd < 0) return absl::UnavailableError(absl::StrCat(path, ": cannot create the job's token"));
-    const bool written = write(fd, s_.token.data(), s_.token.size()) == static_cast<ssize_t>(s_.token.size());
-    close(fd);
-    if (written) return path;
-    unlink(path.c_str());
-    return absl::DataLossError(absl::StrCat(path, ": cannot write the job's token"));
   }
 
   Submission s_;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/check_transfers.h"
 #include "runtime/comm/patience.h"
 
 namespace millrace::gloo_comm {
@@ -23,7 +24,7 @@ constexpr auto kTellWithin = std::chrono::milliseconds(200);
 
 absl::StatusOr<Communicator::Ticket> GlooCommunicator::Post(absl::Span<const Transfer> group) {
   if (first_error_.set()) return Aborted();
-  MR_RETURN_IF_ERROR(Check(group));
+  MR_RETURN_IF_ERROR(CheckTransfersWithOthers(rank_, size_, group));
   const uint32_t index = Take();
   Record& record = records_[index];
   record.transfers.assign(group.begin(), group.end());
@@ -55,21 +56,6 @@ absl::Status GlooCommunicator::Wait(Ticket ticket, const std::function<std::stri
   Record* record = Find(ticket);
   if (record == nullptr) return absl::OkStatus();
   return Conclude(static_cast<uint32_t>(ticket), Await(*record, what), what);
-}
-
-absl::Status GlooCommunicator::Check(absl::Span<const Transfer> group) const {
-  for (const Transfer& transfer : group) {
-    if (transfer.peer < 0 || transfer.peer >= size_ || transfer.peer == rank_) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("rank ", rank_, " posts a transfer with rank ", transfer.peer, "; the others are 0 to ",
-                       size_ - 1, " without ", rank_));
-    }
-    if (transfer.memory == nullptr && transfer.bytes > 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("rank ", rank_, " posts ", transfer.bytes, " bytes at no address"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 uint32_t GlooCommunicator::Take() {

@@ -67,7 +67,6 @@ class GlooCommunicator : public Communicator, private LinkObserver {
                    const CommunicatorOptions& options);
 
   // communicator.cc: transfers
-  absl::Status Check(absl::Span<const Transfer> group) const;
   uint32_t Take();
   Record* Find(Ticket ticket);
   absl::Status Announce(Record* record);

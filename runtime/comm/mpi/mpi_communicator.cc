@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/check_transfers.h"
 #include "runtime/comm/patience.h"
 
 namespace millrace::mpi {
@@ -45,15 +46,11 @@ absl::Status MpiCommunicator::Wait(Ticket ticket, const std::function<std::strin
 }
 
 absl::Status MpiCommunicator::Check(absl::Span<const Transfer> group) const {
+  MR_RETURN_IF_ERROR(CheckTransfersWithOthers(rank_, size_, group));
   for (const Transfer& transfer : group) {
-    if (transfer.peer < 0 || transfer.peer >= size_ || transfer.peer == rank_) {
-      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " posts a transfer with rank ", transfer.peer,
-                                                     "; the others are 0 to ", size_ - 1, " without ", rank_));
-    }
-    if (transfer.bytes > INT_MAX || (transfer.memory == nullptr && transfer.bytes > 0)) {
-      const char* why = transfer.memory == nullptr ? "at no address" : "at once; MPI moves less than 2 GiB";
-      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " posts ", transfer.bytes, " bytes ", why));
-    }
+    if (transfer.bytes <= INT_MAX) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank_, " posts ", transfer.bytes, " bytes at once; MPI moves less than 2 GiB"));
   }
   return absl::OkStatus();
 }
