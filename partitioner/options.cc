@@ -166,14 +166,36 @@ absl::Status CheckRecompute(const PartitionOptions& options) {
 
 }  // namespace
 
+// Level 2 exists to keep no whole gradients over the step, which sums over micro-batches would need.
+absl::Status CheckSumOrder(const PartitionOptions& options) {
+  if (options.sum_order.empty()) return absl::OkStatus();
+  const bool replica_first = options.sum_order == "replica-first";
+  if (!replica_first && options.sum_order != "micro-batch-first") {
+    return Bad("sum-order", options.sum_order, "micro-batch-first or replica-first");
+  }
+  if (options.shard_optimizer >= 2 && !replica_first) {
+    return Bad("sum-order", options.sum_order,
+               absl::StrCat("replica-first at level ", options.shard_optimizer,
+                            ": summed over micro-batches first, whole gradients are kept all the same and level ",
+                            options.shard_optimizer, " saves nothing of them; use level 1"));
+  }
+  if (options.shard_optimizer == 1 && replica_first) {
+    return Bad("sum-order", options.sum_order,
+               "micro-batch-first at level 1; level 2 has the sums of replica-first and takes less memory");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckOptions(const PartitionOptions& options) {
   MR_RETURN_IF_ERROR(CheckRange("pp", options.pp, kMostRanks));
   MR_RETURN_IF_ERROR(CheckRange("dp", options.dp, kMostRanks));
   MR_RETURN_IF_ERROR(CheckRange("pp times dp", int64_t{options.pp} * options.dp, kMostRanks));
-  if (options.shard_optimizer < 0 || options.shard_optimizer > 1) {
+  if (options.shard_optimizer < 0 || options.shard_optimizer > 3) {
     return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
-               "0 (every replica keeps all optimizer state) or 1 (each keeps its share)");
+               "0 (every replica keeps everything), 1 (each keeps its share of optimizer state), 2 (of gradients too) or "
+               "3 (of parameters too)");
   }
+  MR_RETURN_IF_ERROR(CheckSumOrder(options));
   if (options.shard_optimizer > 0 && options.dp < 2) {
     return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
                "0 where dp is 1: there is nobody to share with");

@@ -261,7 +261,8 @@ class Partitioner {
     plan.set_dp(options_.dp);
     plan.set_shard_optimizer(options_.shard_optimizer);
     plan.set_optimizer(options_.optimizer);
-    plan.set_sum_order(proto::MICRO_BATCHES_FIRST);
+    const bool replicas_first = options_.shard_optimizer >= 2 || options_.sum_order == "replica-first";
+    plan.set_sum_order(replicas_first ? proto::REPLICAS_FIRST : proto::MICRO_BATCHES_FIRST);
     plan.set_device_kind(options_.cluster.devices(0).kind());
     plan.set_cut(options_.cut == "by-hand" ? "by hand" : options_.cut);
     if (!options_.pinned.empty()) plan.set_cut(options_.cut + ", some nodes pinned");
@@ -276,6 +277,7 @@ class Partitioner {
     }
     const Replication replication = {.replicas = options_.dp,
                                      .shard_optimizer = options_.shard_optimizer,
+                                     .replicas_first = replicas_first && options_.dp > 1,
                                      .norm_block_elements = plan.norm_block_elements(),
                                      .bucket_bytes = static_cast<uint64_t>(options_.bucket_bytes)};
     const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, replication, &plan);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/lower/lower_program.h"
+#include "partitioner/lower/replica_steps.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/simulate.h"
@@ -117,6 +118,13 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     region.set_life(proto::SCRATCH);
     region.set_offset(persistent.ranks[r].bytes);
     region.set_bytes(transient[r]);
+  }
+  for (int p = 0; p < plan->programs_size(); ++p) {
+    proto::Program* const program = plan->mutable_programs(p);
+    if (HasReplicas(*plan) && programs[p].trains) {
+      replication.replicas_first ? ReduceRuns(*plan, costs, program) : ReduceEarly(*plan, program);
+    }
+    if (replication.divides_parameters()) GatherChunks(*plan, costs, program);
   }
   AddLinks(costs, plan);
   AddCostSource(programs, costs, plan);

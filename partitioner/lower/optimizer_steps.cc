@@ -39,7 +39,10 @@ class RankEnd {
           return SquaredSumsOp(parameter, persistent_.replication.norm_block_elements, piece);
         });
       }
-      if (traffic.several_uses || replicas() > 1) {
+      // With replicas first, each RUN's gradients are summed behind it; what is left is places, and giving every replica
+      // the whole sum.
+      const bool of_replicas = replicas() > 1 && (!replicas_first() || !sharded());
+      if (traffic.several_uses || of_replicas) {
         const double work = traffic.add_seconds + Traffic(traffic.cleared);
         Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Crowd() * work + ReplicaSeconds(b));
       }
@@ -56,12 +59,17 @@ class RankEnd {
     }
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
-      if (bucket.group_size() == 1 && !sharded()) continue;
+      if (bucket.group_size() == 1 && !GathersWeights()) continue;
       if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
       const uint64_t weights = TrafficOf(bucket).weights;
-      Add(Instruction::GATHER, b, Transfer(bucket, weights) + (sharded() ? FromReplicas(bucket, weights) : 0));
+      const uint64_t copied = divides_parameters() ? weights / replicas() : weights;
+      Add(Instruction::GATHER, b, Transfer(bucket, copied) + (GathersWeights() ? FromReplicas(bucket, weights) : 0));
     }
-    for (uint32_t s : out_->stages()) Prepare(program.stages(s));
+    if (divides_parameters()) return;  // packed after each chunk's GATHER
+    for (uint32_t s : out_->stages()) {
+      if (program.stages(s).prepare().empty()) continue;
+      *out_->add_instructions() = PrepareInstruction(program.stages(s), costs_, static_cast<int>(rank_));
+    }
   }
 
  private:
@@ -76,6 +84,10 @@ class RankEnd {
 
   int replicas() const { return persistent_.replication.replicas; }
   bool sharded() const { return persistent_.replication.shard_optimizer > 0; }
+  bool replicas_first() const { return persistent_.replication.replicas_first; }
+  bool divides_parameters() const { return persistent_.replication.divides_parameters(); }
+  // After STEP, so that every replica has the whole.
+  bool GathersWeights() const { return sharded() && !divides_parameters(); }
 
   // Of the bucket's parameters, or of the first replica's shard of them.
   template <typename OpOf>
@@ -105,6 +117,7 @@ class RankEnd {
     if (replicas() < 2 || bucket.owner() != rank_) return 0;
     uint64_t bytes = 0;
     for (uint32_t p : bucket.parameters()) bytes += GradientSpec(persistent_.parameters[p]).bytes();
+    if (replicas_first()) return sharded() ? 0 : FromReplicas(bucket, bytes);
     const double add = SecondsOfEach(b, true, [](const proto::PlannedParameter& parameter, int64_t piece) {
       return AccumulateOp(parameter, piece);
     });
@@ -115,7 +128,8 @@ class RankEnd {
     BucketTraffic traffic;
     for (uint32_t p : bucket.parameters()) {
       const proto::PlannedParameter& parameter = persistent_.parameters[p];
-      const uint64_t bytes = static_cast<uint64_t>(GradientSpec(parameter).bytes());
+      uint64_t bytes = static_cast<uint64_t>(GradientSpec(parameter).bytes());
+      if (replicas_first()) bytes /= static_cast<uint64_t>(replicas());
       traffic.weights += TensorSpec::Of(parameter.type()).bytes();
       int uses = 0;
       for (const proto::ParameterPlace& place : parameter.places()) {
@@ -137,22 +151,6 @@ class RankEnd {
     out.set_seconds(costs_.instruction_seconds() + seconds);
   }
 
-  void Prepare(const proto::StageProgram& stage) {
-    if (stage.prepare().empty()) return;
-    double seconds = 0;
-    for (const proto::CallRef& ref : stage.prepare()) {
-      for (const proto::PhaseProgram& phase : stage.phases()) {
-        if (phase.phase() != ref.phase()) continue;
-        const proto::KernelCall& call = phase.calls(static_cast<int>(ref.call()));
-        seconds += costs_.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), static_cast<int>(rank_)).shared;
-      }
-    }
-    Instruction& out = *out_->add_instructions();
-    out.set_kind(Instruction::PREPARE);
-    out.set_stage(stage.stage());
-    out.set_seconds(costs_.instruction_seconds() + seconds);
-  }
-
   const Persistent& persistent_;
   const CostModel& costs_;
   const uint32_t rank_;
@@ -160,6 +158,22 @@ class RankEnd {
 };
 
 }  // namespace
+
+proto::Instruction PrepareInstruction(const proto::StageProgram& stage, const CostModel& costs, int rank) {
+  double seconds = 0;
+  for (const proto::CallRef& ref : stage.prepare()) {
+    for (const proto::PhaseProgram& phase : stage.phases()) {
+      if (phase.phase() != ref.phase()) continue;
+      const proto::KernelCall& call = phase.calls(static_cast<int>(ref.call()));
+      seconds += costs.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), rank).shared;
+    }
+  }
+  Instruction out;
+  out.set_kind(Instruction::PREPARE);
+  out.set_stage(stage.stage());
+  out.set_seconds(costs.instruction_seconds() + seconds);
+  return out;
+}
 
 void EmitOptimizerSteps(const Persistent& persistent, const CostModel& costs, proto::Program* program) {
   for (int r = 0; r < program->ranks_size(); ++r) {

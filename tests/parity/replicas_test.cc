@@ -47,9 +47,10 @@ struct Layout {
   std::string schedule = "1f1b";
   int64_t micro_batches = 4;
   int64_t bucket_bytes = 0;
+  std::string sum_order = "";
 
   std::string ToString() const {
-    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes);
+    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes, " ", sum_order);
   }
 };
 
@@ -60,6 +61,7 @@ absl::StatusOr<proto::ExecutionPlan> PlanOf(const proto::Model& model, const Lay
   options.dp = layout.dp;
   options.shard_optimizer = layout.shard;
   options.bucket_bytes = layout.bucket_bytes;
+  options.sum_order = layout.sum_order;
   options.micro_batch = 2;
   options.micro_batches = layout.micro_batches;
   options.schedule = layout.schedule;
@@ -84,23 +86,14 @@ absl::StatusOr<RunResult> Train(const proto::Model& model, const Layout& layout,
 class Replicas : public testing::TestWithParam<std::string> {
  protected:
   absl::StatusOr<proto::Model> Model() const { return GetParam() == "gpt2" ? Gpt2() : Uneven(); }
-};
 
-TEST_P(Replicas, EveryLayoutOfAClassTrainsToTheSameBits) {
-  const auto model = Model();
-  ASSERT_TRUE(model.ok()) << model.status();
-  for (const int dp : {2, 3}) {
-    const auto one = Train(*model, {.pp = 1, .dp = dp, .schedule = "gpipe"}, 20);
-    ASSERT_TRUE(one.ok()) << one.status();
+  // Every layout leaves the bits that the first one leaves.
+  static void ExpectSame(const proto::Model& model, const Layout& first, const std::vector<Layout>& others, int steps) {
+    const auto one = Train(model, first, steps);
+    ASSERT_TRUE(one.ok()) << first.ToString() << ": " << one.status();
     EXPECT_NE(one->losses.back(), one->losses.front());
-    for (const Layout& layout :
-         {Layout{.pp = 1, .dp = dp, .shard = 1}, Layout{.pp = 1, .dp = dp, .shard = 1, .bucket_bytes = 2048},
-          Layout{.pp = 2, .dp = dp, .shard = 0},
-          Layout{.pp = 2, .dp = dp, .shard = 1, .schedule = "zb-h1", .bucket_bytes = 4096},
-          Layout{.pp = 2, .dp = dp, .shard = 1, .schedule = "interleaved"},
-          Layout{.pp = 3, .dp = dp, .shard = 1, .bucket_bytes = 1},
-          Layout{.pp = 3, .dp = dp, .shard = 0, .schedule = "zb-auto"}}) {
-      const auto other = Train(*model, layout, 20);
+    for (const Layout& layout : others) {
+      const auto other = Train(model, layout, steps);
       ASSERT_TRUE(other.ok()) << layout.ToString() << ": " << other.status();
       EXPECT_EQ(other->losses, one->losses) << layout.ToString();
       EXPECT_EQ(other->norms, one->norms) << layout.ToString();
@@ -108,6 +101,41 @@ TEST_P(Replicas, EveryLayoutOfAClassTrainsToTheSameBits) {
       EXPECT_THAT(Differences(other->weights, one->weights), IsEmpty()) << layout.ToString();
       EXPECT_THAT(Differences(other->gradients, one->gradients), IsEmpty()) << layout.ToString();
     }
+  }
+};
+
+TEST_P(Replicas, EveryLayoutOfAClassTrainsToTheSameBits) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const int dp : {2, 3}) {
+    ExpectSame(*model, {.pp = 1, .dp = dp, .schedule = "gpipe"},
+               {{.pp = 1, .dp = dp, .shard = 1},
+                {.pp = 1, .dp = dp, .shard = 1, .bucket_bytes = 2048},
+                {.pp = 2, .dp = dp, .shard = 0, .bucket_bytes = 1024},
+                {.pp = 2, .dp = dp, .shard = 1, .schedule = "zb-h1", .bucket_bytes = 4096},
+                {.pp = 2, .dp = dp, .shard = 1, .schedule = "interleaved"},
+                {.pp = 3, .dp = dp, .shard = 1, .bucket_bytes = 1},
+                {.pp = 3, .dp = dp, .shard = 0, .schedule = "zb-auto"}},
+               20);
+  }
+}
+
+// Gradients and parameters divided: the sums are over replicas first.
+TEST_P(Replicas, ReplicasFirst) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const int dp : {2, 3}) {
+    ExpectSame(*model, {.pp = 1, .dp = dp, .schedule = "gpipe", .sum_order = "replica-first"},
+               {{.pp = 1, .dp = dp, .shard = 2},
+                {.pp = 1, .dp = dp, .shard = 3},
+                {.pp = 2, .dp = dp, .shard = 0, .sum_order = "replica-first"},
+                {.pp = 2, .dp = dp, .shard = 2, .schedule = "interleaved", .bucket_bytes = 4096},
+                {.pp = 2, .dp = dp, .shard = 2, .schedule = "zb-h1"},
+                {.pp = 2, .dp = dp, .shard = 3},
+                {.pp = 2, .dp = dp, .shard = 3, .schedule = "interleaved", .bucket_bytes = 2048},
+                {.pp = 2, .dp = dp, .shard = 3, .schedule = "zb-v"},
+                {.pp = 3, .dp = dp, .shard = 3, .schedule = "zb-auto"}},
+               20);
   }
 }
 

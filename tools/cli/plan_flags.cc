@@ -105,7 +105,10 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 16));
   MR_RETURN_IF_ERROR(CheckRange("pp", flags.pp, 0, kMostDevices));
   MR_RETURN_IF_ERROR(CheckRange("dp", flags.dp, 1, kMostDevices));
-  MR_RETURN_IF_ERROR(CheckRange("shard-optimizer", flags.shard_optimizer, 0, 1));
+  MR_RETURN_IF_ERROR(CheckRange("shard-optimizer", flags.shard_optimizer, 0, 3));
+  if (!flags.sum_order.empty()) {
+    MR_RETURN_IF_ERROR(CheckWord("sum-order", flags.sum_order, {"micro-batch-first", "replica-first"}));
+  }
   if (!(flags.bucket_mb >= 0 && flags.bucket_mb <= 1 << 20)) {
     return UsageError(
         absl::StrCat("--bucket-mb=", flags.bucket_mb, ": megabytes are needed, 0 for one bucket a stage"));
@@ -137,6 +140,7 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   const int64_t devices = options.cluster.devices_size();
   options.dp = static_cast<int>(flags.dp);
   options.shard_optimizer = static_cast<int>(flags.shard_optimizer);
+  options.sum_order = flags.sum_order;
   options.bucket_bytes = static_cast<int64_t>(flags.bucket_mb * (1 << 20));
   options.pp = static_cast<int>(flags.pp == 0 ? std::max<int64_t>(1, devices / flags.dp) : flags.pp);
   if (int64_t{options.pp} * options.dp > devices) {
@@ -174,7 +178,10 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->String("cluster", &cluster, "a Cluster file instead of --devices");
   flags->Int("pp", &pp, "pipeline stages; 0: one for each device");
   flags->Int("dp", &dp, "replicas of the pipeline: data parallelism");
-  flags->Int("shard-optimizer", &shard_optimizer, "what replicas divide: 0 nothing, 1 optimizer state (ZeRO 1)");
+  flags->Int("shard-optimizer", &shard_optimizer,
+             "what replicas divide: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too (ZeRO 1 to 3)");
+  flags->String("sum-order", &sum_order,
+                "what is summed first: micro-batch-first (levels 0 and 1) or replica-first (levels 0, 2 and 3)");
   flags->Double("bucket-mb", &bucket_mb, "MiB of gradients that replicas sum together; 0: all of a stage");
   flags->String("placement", &placement,
                 "which device each rank gets: links (heavy traffic on fast links) or listed (in the cluster's order)");

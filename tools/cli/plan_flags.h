@@ -22,6 +22,7 @@ struct PlanFlags {
   int64_t pp = 0;       // 0: one stage per device
   int64_t dp = 1;
   int64_t shard_optimizer = 0;
+  std::string sum_order;
   double bucket_mb = 25;
   std::string placement = "links";
   int64_t micro_batch = 1;
