@@ -21,7 +21,7 @@ class BucketMaker {
       out_.buckets[bucket].add_parameters(static_cast<uint32_t>(p));
       out_.bucket_of[p] = bucket;
     }
-    if (out_.replication.replicas > 1) Divide();
+    if (out_.replication.has_replicas()) Divide();
   }
 
  private:
@@ -35,7 +35,7 @@ class BucketMaker {
     if (ranks_of_[p].size() > 1 || (out_.replication.replicas_first && several_uses)) return NewBucket(p);
     Open& open = open_[KeyOf(p)];
     const uint64_t bytes = graph_.values[graph_.parameters[p].accumulators[0]].spec.bytes();
-    const uint64_t limit = out_.replication.replicas > 1 ? out_.replication.bucket_bytes : 0;
+    const uint64_t limit = out_.replication.has_replicas() ? out_.replication.bucket_bytes : 0;
     if (open.bucket < 0 || (limit > 0 && open.bytes > 0 && open.bytes + bytes > limit)) open = {NewBucket(p), 0};
     open.bytes += bytes;
     return open.bucket;
@@ -51,7 +51,7 @@ class BucketMaker {
   // The rank, and with replicas the stages of its uses.
   std::vector<int> KeyOf(int p) const {
     std::vector<int> key = {ranks_of_[p][0]};
-    if (out_.replication.replicas < 2) return key;
+    if (!out_.replication.has_replicas()) return key;
     for (int accumulator : graph_.parameters[p].accumulators) {
       key.push_back(train_.staged.stage_of_node[graph_.values[accumulator].producer]);
     }
@@ -71,7 +71,8 @@ class BucketMaker {
                               static_cast<uint64_t>(SizeOf(parameter.spec.dtype))});
       }
       out_.shards.push_back(
-          ShardsOf(parameters, out_.replication.norm_block_elements, out_.replication.replicas));
+          ShardsOf(parameters, out_.replication.norm_block_elements,
+                   out_.replication.ReplicasAt(static_cast<int>(bucket.owner()))));
     }
   }
 

@@ -38,7 +38,9 @@ class ChunkGathers {
 
   void Write() {
     const uint32_t channel = edit_.NewChannel();
-    for (const auto& [buffer, stays] : Stays()) {
+    const std::map<uint64_t, std::vector<Stay>> all = Stays();
+    if (all.empty()) TakePart(channel);
+    for (const auto& [buffer, stays] : all) {
       int released = -1;
       for (const Stay& stay : stays) {
         const int gather = Gather(stay.stage, channel, released);
@@ -69,13 +71,35 @@ class ChunkGathers {
     return stays;
   }
 
-  int Gather(int stage, uint32_t channel, int released) {
+  // This rank runs nothing, but another replica of its stage may, and needs its pieces.
+  void TakePart(uint32_t channel) {
+    for (const auto& [stage, seconds] : seconds_) {
+      const int gather = edit_.Append(NewGather(stage, channel));
+      Instruction release = NewRelease(stage);
+      release.add_after(static_cast<uint32_t>(gather));
+      edit_.Append(std::move(release));
+    }
+  }
+
+  Instruction NewGather(int stage, uint32_t channel) const {
     Instruction gather;
     gather.set_kind(Instruction::GATHER);
     gather.set_chunk(true);
     gather.set_stage(static_cast<uint32_t>(stage));
     gather.set_channel(channel);
     gather.set_seconds(seconds_.at(stage));
+    return gather;
+  }
+
+  static Instruction NewRelease(int stage) {
+    Instruction release;
+    release.set_kind(Instruction::RELEASE);
+    release.set_stage(static_cast<uint32_t>(stage));
+    return release;
+  }
+
+  int Gather(int stage, uint32_t channel, int released) {
+    Instruction gather = NewGather(stage, channel);
     if (released < 0) return edit_.InsertBefore(0, std::move(gather));
     gather.add_after(static_cast<uint32_t>(released));
     return edit_.InsertBehind(last_run_, std::move(gather));
@@ -94,11 +118,8 @@ class ChunkGathers {
   }
 
   int Release(const Stay& stay) {
-    Instruction release;
-    release.set_kind(Instruction::RELEASE);
-    release.set_stage(static_cast<uint32_t>(stay.stage));
     last_run_ = stay.last;
-    return edit_.InsertBehind(stay.last, std::move(release));
+    return edit_.InsertBehind(stay.last, NewRelease(stay.stage));
   }
 
   double Seconds(const proto::Bucket& bucket, uint64_t bytes) const {

@@ -20,6 +20,12 @@ int ListEdit::Put(int index, proto::Instruction instruction, std::vector<std::ve
   return handle;
 }
 
+int ListEdit::Append(proto::Instruction instruction) {
+  instructions_.push_back(std::move(instruction));
+  appended_.push_back(static_cast<int>(instructions_.size()) - 1);
+  return appended_.back();
+}
+
 void ListEdit::MoveBehind(int index, int moved) {
   moved_[moved] = true;
   behind_[index].push_back(moved);
@@ -38,6 +44,7 @@ void ListEdit::Finish() {
     if (!moved_[i]) order.push_back(i);
     order.insert(order.end(), behind_[i].begin(), behind_[i].end());
   }
+  order.insert(order.end(), appended_.begin(), appended_.end());
   std::vector<uint32_t> place(instructions_.size());
   for (size_t at = 0; at < order.size(); ++at) place[order[at]] = static_cast<uint32_t>(at);
   list_->clear_instructions();

@@ -20,6 +20,8 @@ class ListEdit {
   // In front of, or behind, one of the list's own; behind what was put there before.
   int InsertBefore(int index, proto::Instruction instruction) { return Put(index, std::move(instruction), &before_); }
   int InsertBehind(int index, proto::Instruction instruction) { return Put(index, std::move(instruction), &behind_); }
+  // At the end.
+  int Append(proto::Instruction instruction);
   // One of the list's own goes behind another.
   void MoveBehind(int index, int moved);
 
@@ -36,6 +38,7 @@ class ListEdit {
   const int size_;
   std::vector<proto::Instruction> instructions_;  // by handle
   std::vector<std::vector<int>> before_, behind_;  // by index
+  std::vector<int> appended_;
   std::vector<bool> moved_;
 };
 

@@ -53,7 +53,12 @@ class Planner {
     plan_.ranks.resize(programs[0].schedule.ranks.size());
     ranks_of_.resize(train_.parameters.size());
     stages_of_rank_.resize(plan_.ranks.size());
-    for (size_t s = 0; s < rank_of_stage_.size(); ++s) stages_of_rank_[rank_of_stage_[s]].push_back(static_cast<int>(s));
+    const Schedule& schedule = programs[0].schedule;
+    for (int s = 0; s < schedule.stages; ++s) {
+      plan_.place_of_rank.resize(plan_.ranks.size(), 0);
+      plan_.place_of_rank[rank_of_stage_[s]] = rank_of_stage_[s - schedule.ReplicaOf(s)];
+      if (schedule.ReplicaOf(s) == 0) stages_of_rank_[rank_of_stage_[s]].push_back(s);
+    }
     for (size_t rank = 0; rank < plan_.ranks.size(); ++rank) cursors_.emplace_back(&plan_.ranks[rank]);
   }
 
@@ -67,6 +72,8 @@ class Planner {
     replication_.divides_parameters() ? LayOutChunks() : LayOutPacked();
     LayOutMetrics();
     LayOutStaging();
+    // The other replicas of a stage are laid out as its first.
+    for (size_t rank = 0; rank < plan_.ranks.size(); ++rank) plan_.ranks[rank] = plan_.ranks[plan_.place_of_rank[rank]];
     return std::move(plan_);
   }
 
@@ -342,7 +349,7 @@ class Planner {
             bytes += replication_.replicas_first ? ShardBytes(plan_.shards[b]) : RoundToAlignment(AccumulatorBytes(p));
           }
         }
-        if (replication_.replicas > 1 && !replication_.replicas_first) {
+        if (replication_.has_replicas() && !replication_.replicas_first) {
           bucket.set_replica_staging_offset(plan_.ranks[rank].bytes + bytes);
           bytes += ReplicaStagingBytes(plan_.shards[b]);
         }
@@ -360,13 +367,14 @@ class Planner {
   uint64_t RunStagingBytes(int stage) const {
     uint64_t most = 0;
     for (const bool forward : {true, false}) {
-      std::vector<uint64_t> bytes(replication_.replicas, 0);
+      const int replicas = replication_.ReplicasAt(rank_of_stage_[stage]);
+      std::vector<uint64_t> bytes(replicas, 0);
       EachUse([&](int p, int, int accumulator) {
         if (StageOfUse(accumulator) != stage) return;
         if ((train_.nodes[train_.values[accumulator].producer].phase == proto::F) != forward) return;
         AddPieces(p, &bytes);
       });
-      most = std::max(most, *std::max_element(bytes.begin(), bytes.end()) * (replication_.replicas - 1));
+      most = std::max(most, *std::max_element(bytes.begin(), bytes.end()) * (replicas - 1));
     }
     return most;
   }
@@ -374,7 +382,7 @@ class Planner {
   void AddPieces(int p, std::vector<uint64_t>* bytes) const {
     const int bucket = plan_.bucket_of[p];
     const uint64_t element = AccumulatorBytes(p) / std::max<uint64_t>(1, train_.parameters[p].spec.elements());
-    for (int r = 0; r < replication_.replicas; ++r) {
+    for (size_t r = 0; r < bytes->size(); ++r) {
       for (const ShardPiece& piece : plan_.shards[bucket][r].pieces) {
         if (static_cast<int>(plan_.buckets[bucket].parameters(piece.member)) != p) continue;
         (*bytes)[r] += RoundToAlignment(piece.elements * element);

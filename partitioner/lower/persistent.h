@@ -23,11 +23,16 @@ std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNee
 
 // How a bucket is divided among the pipelines that train the same weights.
 struct Replication {
-  int replicas = 1;
+  int replicas = 1;                  // of the pipeline
+  std::vector<int> of_rank;          // of the stages on each rank of the pipeline, where they have their own; else empty
   int shard_optimizer = 0;           // plan.shard_optimizer
   bool replicas_first = false;       // plan.sum_order
   uint64_t norm_block_elements = 0;  // plan.norm_block_elements
   uint64_t bucket_bytes = 0;         // of gradients, at most, unless one parameter has more; 0: no limit
+
+  // Of what a place (a rank of the pipeline) holds.
+  int ReplicasAt(int place) const { return of_rank.empty() ? replicas : of_rank[place]; }
+  bool has_replicas() const { return replicas > 1 || !of_rank.empty(); }
 
   bool divides_gradients() const { return shard_optimizer >= 2; }
   bool divides_parameters() const { return shard_optimizer >= 3; }
@@ -55,7 +60,9 @@ struct Persistent {
   std::vector<proto::Bucket> buckets;
   std::string optimizer;
   Replication replication;
-  std::vector<std::vector<Shard>> shards;  // by bucket and replica; of one replica: empty
+  std::vector<std::vector<Shard>> shards;  // by bucket and replica; without replicas of anything: empty
+  // By rank of the pipeline: the rank that stands for it in places and buckets, which is the first of its replicas.
+  std::vector<int> place_of_rank;
   std::vector<int> bucket_of;              // by parameter, -1: frozen
 };
 

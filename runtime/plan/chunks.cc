@@ -78,6 +78,7 @@ std::vector<ChunkWeight> Chunks::WeightsOf(const proto::StageProgram& stage, int
 }
 
 const ShardPiece* Chunks::PieceOf(const BucketMember& of, int replica) const {
+  if (replica >= static_cast<int>(shards_[of.bucket].size())) return nullptr;
   for (const ShardPiece& piece : shards_[of.bucket][replica].pieces) {
     if (piece.member == of.member) return &piece;
   }

@@ -54,7 +54,7 @@ class Chunks {
     return members_[parameter].bucket < 0 ? nullptr : &members_[parameter];
   }
   const std::vector<Shard>& shards(int bucket) const { return shards_[bucket]; }  // by replica
-  // What a replica sums of a member; nullptr: nothing.
+  // What a replica sums of a member; nullptr: nothing, also where the bucket has fewer replicas.
   const ShardPiece* PieceOf(const BucketMember& of, int replica) const;
   uint64_t GradientBytes(const BucketMember& of) const;  // of the whole
   uint64_t WeightBytes(const BucketMember& of) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -87,6 +88,32 @@ void TellChoices(const std::vector<ScheduleChoice>& choices) {
 
 }  // namespace
 
+absl::Status SetStageReplicas(const PlanFlags& flags, PartitionOptions* options) {
+  if (flags.stage_replicas.empty()) return absl::OkStatus();
+  for (absl::string_view text : absl::StrSplit(flags.stage_replicas, absl::ByAnyChar(",-"))) {
+    int count = 0;
+    if (!absl::SimpleAtoi(text, &count) || count < 1 || count > kMostDevices) {
+      return UsageError(absl::StrCat("--stage-replicas=", flags.stage_replicas,
+                                     ": a number is needed for each stage, for example 3,1"));
+    }
+    options->stage_replicas.push_back(count);
+  }
+  if (flags.pp != 0 && flags.pp != static_cast<int64_t>(options->stage_replicas.size())) {
+    return UsageError(absl::StrCat("--stage-replicas=", flags.stage_replicas, " are ", options->stage_replicas.size(),
+                                   " stages and --pp=", flags.pp));
+  }
+  return absl::OkStatus();
+}
+
+// How many devices the flags ask for, where none are named.
+int64_t DevicesWanted(const PlanFlags& flags) {
+  PartitionOptions options;
+  if (!flags.stage_replicas.empty() && SetStageReplicas(flags, &options).ok() && !options.stage_replicas.empty()) {
+    return std::accumulate(options.stage_replicas.begin(), options.stage_replicas.end(), int64_t{0});
+  }
+  return std::max<int64_t>(1, flags.pp) * flags.dp;
+}
+
 absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
   if (!flags.cluster.empty()) {
     if (!flags.devices.empty()) return UsageError("--devices and --cluster say the same thing twice: give one of them");
@@ -95,7 +122,7 @@ absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
     MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
     return ExpandCluster(cluster);
   }
-  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp) * flags.dp)
+  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", DevicesWanted(flags))
                                          : flags.devices);
 }
 
@@ -109,9 +136,10 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   if (!flags.sum_order.empty()) {
     MR_RETURN_IF_ERROR(CheckWord("sum-order", flags.sum_order, {"micro-batch-first", "replica-first"}));
   }
-  if (!(flags.bucket_mb >= 0 && flags.bucket_mb <= 1 << 20)) {
-    return UsageError(
-        absl::StrCat("--bucket-mb=", flags.bucket_mb, ": megabytes are needed, 0 for one bucket a stage"));
+  if (flags.bucket_mb != -1 && !(flags.bucket_mb >= 0 && flags.bucket_mb <= 1 << 20)) {
+    return UsageError(absl::StrCat("--bucket-mb=", flags.bucket_mb,
+                                   ": megabytes are needed, 0 for one bucket a stage, -1 for what is predicted to be "
+                                   "the quickest"));
   }
   MR_RETURN_IF_ERROR(CheckRange("logits-batch", flags.logits_batch, 1, 1 << 20));
   std::vector<std::string> schedules = ScheduleKinds();
@@ -141,8 +169,10 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   options.dp = static_cast<int>(flags.dp);
   options.shard_optimizer = static_cast<int>(flags.shard_optimizer);
   options.sum_order = flags.sum_order;
-  options.bucket_bytes = static_cast<int64_t>(flags.bucket_mb * (1 << 20));
-  options.pp = static_cast<int>(flags.pp == 0 ? std::max<int64_t>(1, devices / flags.dp) : flags.pp);
+  options.bucket_bytes = flags.bucket_mb < 0 ? -1 : static_cast<int64_t>(flags.bucket_mb * (1 << 20));
+  MR_RETURN_IF_ERROR(SetStageReplicas(flags, &options));
+  options.pp = static_cast<int>(!options.stage_replicas.empty() ? options.stage_replicas.size()
+                                : flags.pp == 0 ? std::max<int64_t>(1, devices / flags.dp) : flags.pp);
   if (int64_t{options.pp} * options.dp > devices) {
     return ConfigError(absl::StrCat(
         "--pp=", options.pp,
@@ -180,9 +210,12 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->Int("dp", &dp, "replicas of the pipeline: data parallelism");
   flags->Int("shard-optimizer", &shard_optimizer,
              "what replicas divide: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too (ZeRO 1 to 3)");
+  flags->String("stage-replicas", &stage_replicas,
+                "replicas of each stage, where they differ: 3,1; each takes every third micro-batch, or every one");
   flags->String("sum-order", &sum_order,
                 "what is summed first: micro-batch-first (levels 0 and 1) or replica-first (levels 0, 2 and 3)");
-  flags->Double("bucket-mb", &bucket_mb, "MiB of gradients that replicas sum together; 0: all of a stage");
+  flags->Double("bucket-mb", &bucket_mb,
+                "MiB of gradients that replicas sum together; 0: all of a stage; -1: what is predicted to be quickest");
   flags->String("placement", &placement,
                 "which device each rank gets: links (heavy traffic on fast links) or listed (in the cluster's order)");
   flags->Int("micro-batch", &micro_batch, "samples in a micro-batch");

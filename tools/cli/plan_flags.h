@@ -23,7 +23,8 @@ struct PlanFlags {
   int64_t dp = 1;
   int64_t shard_optimizer = 0;
   std::string sum_order;
-  double bucket_mb = 25;
+  std::string stage_replicas;  // "3,1"
+  double bucket_mb = -1;
   std::string placement = "links";
   int64_t micro_batch = 1;
   int64_t micro_batches = 4;

@@ -92,6 +92,14 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
   for (const proto::ParameterPlace& place : parameter.places()) places.push_back(place.rank());
   std::sort(group.begin(), group.end());
   std::sort(places.begin(), places.end());
+  for (uint32_t place : places) {
+    const size_t here = RanksAt(plan, static_cast<int>(place)).size();
+    const size_t owners = RanksAt(plan, static_cast<int>(bucket.owner())).size();
+    if (here == owners) continue;
+    return Broken("matching", {},
+                  absl::StrCat("bucket ", b, ": parameter ", Quoted(parameter.name()), " lives on rank ", place, " with ",
+                               here, " replicas and on rank ", bucket.owner(), " with ", owners));
+  }
   if (group != places || parameter.places(0).rank() != bucket.owner()) {
     return Broken("matching", {},
                   absl::StrCat("bucket ", b, ": its group, owner first, is not where parameter ",
