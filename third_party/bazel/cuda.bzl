@@ -5,7 +5,7 @@ load("@rules_cc//cc:defs.bzl", "cc_library")
 # For targets that make no sense without a toolkit; `bazel build //...` passes over them.
 ONLY_WITH_CUDA = select({
     "//kernels:with_cuda": [],
-    "//conditions:default": ["@platforms//:incompatible"],
+    "//conditions:default": ["//third_party/cuda:with_toolkit"],
 })
 
 # No --use_fast_math: results are to be those of the same code on the host, up to fused multiply-add.
@@ -73,6 +73,8 @@ def mr_cuda_library(name, srcs, hdrs = [], deps = [], nvcc_flags = [], **kwargs)
         name = name,
         srcs = [":%s_objects" % name],
         hdrs = hdrs,
+        # One copy of the CUDA runtime per program, in the program itself, also where tests link shared libraries.
+        linkstatic = True,
         deps = deps + ["@cuda//:cudart"],
         target_compatible_with = ONLY_WITH_CUDA,
         **kwargs

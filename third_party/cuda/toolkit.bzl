@@ -32,17 +32,18 @@ cc_library(
 _NO_BUILD = """# No CUDA toolkit on this machine: everything that needs one is left out of the build.
 package(default_visibility = ["//visibility:public"])
 
-cc_library(name = "headers", target_compatible_with = ["@platforms//:incompatible"])
+cc_library(name = "headers", target_compatible_with = ["@millrace//third_party/cuda:with_toolkit"])
 
-cc_library(name = "cudart", target_compatible_with = ["@platforms//:incompatible"])
+cc_library(name = "cudart", target_compatible_with = ["@millrace//third_party/cuda:with_toolkit"])
 
-filegroup(name = "bin/nvcc", target_compatible_with = ["@platforms//:incompatible"])
+exports_files(["bin/nvcc"])
 """
 
 def _cuda_toolkit_impl(ctx):
     home = ctx.path(ctx.os.environ.get("CUDA_HOME", "/usr/local/cuda"))
     if not home.get_child("bin").get_child("nvcc").exists:
         ctx.file("BUILD.bazel", _NO_BUILD)
+        ctx.file("bin/nvcc", "")
         return
     for part in ["bin", "include", "lib64", "nvvm"]:
         ctx.symlink(home.get_child(part), part)
