@@ -41,6 +41,10 @@ struct OpFamily {
   KernelOr (*make)(const Machine& machine, const OpDesc& desc);
 };
 
+KernelOr NewMatMul(const Machine& machine, const OpDesc& desc);  // MatMul, Gemm, FusedMatMul
+KernelOr NewMatMulWeightGrad(const Machine& machine, const OpDesc& desc);
+KernelOr NewLinearCrossEntropy(const Machine& machine, const OpDesc& desc);
+
 KernelOr NewCopy(const Machine& machine, const OpDesc& desc);    // Identity, Reshape
 KernelOr NewUnary(const Machine& machine, const OpDesc& desc);   // Neg, Relu, ... and their gradients
 KernelOr NewBinary(const Machine& machine, const OpDesc& desc);  // Add, Sub, Mul, Div

@@ -4,6 +4,12 @@ namespace millrace::cuda {
 namespace {
 
 constexpr OpFamily kFamilies[] = {
+    // cuBLASLt
+    {"MatMul", NewMatMul},
+    {"Gemm", NewMatMul},
+    {"FusedMatMul", NewMatMul},
+    {"MatMulWeightGrad", NewMatMulWeightGrad},
+    {"LinearCrossEntropy", NewLinearCrossEntropy},
     // unary.cc, binary.cc
     {"Identity", NewCopy},
     {"Neg", NewUnary},

@@ -46,6 +46,7 @@ Code LaunchOp(const UnaryCall& call, StreamHandle stream) {
 
 Code LaunchUnary(const UnaryCall& call, StreamHandle stream) {
   switch (call.op) {
+    case MapOp::kIdentity: return LaunchOp<MapOp::kIdentity>(call, stream);
     case MapOp::kNeg: return LaunchOp<MapOp::kNeg>(call, stream);
     case MapOp::kRelu: return LaunchOp<MapOp::kRelu>(call, stream);
     case MapOp::kTanh: return LaunchOp<MapOp::kTanh>(call, stream);
