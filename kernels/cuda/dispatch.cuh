@@ -27,6 +27,12 @@ Code ForFloatType(Element type, const Launcher& launch) {
   }
 }
 
+// The type to divide indices below `most` in: 32 bits where they do, several times as fast.
+template <typename Launcher>
+Code ForIndexType(int64_t most, const Launcher& launch) {
+  return most < (int64_t{1} << 31) ? launch(TypeTag<uint32_t>()) : launch(TypeTag<uint64_t>());
+}
+
 }  // namespace millrace::cuda
 
 #endif  // KERNELS_CUDA_DISPATCH_CUH_

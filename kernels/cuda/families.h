@@ -48,6 +48,27 @@ KernelOr NewLinearCrossEntropy(const Machine& machine, const OpDesc& desc);
 KernelOr NewCopy(const Machine& machine, const OpDesc& desc);    // Identity, Reshape
 KernelOr NewUnary(const Machine& machine, const OpDesc& desc);   // Neg, Relu, ... and their gradients
 KernelOr NewBinary(const Machine& machine, const OpDesc& desc);  // Add, Sub, Mul, Div
+KernelOr NewDropout(const Machine& machine, const OpDesc& desc);
+KernelOr NewCast(const Machine& machine, const OpDesc& desc);
+KernelOr NewAccumulate(const Machine& machine, const OpDesc& desc);
+KernelOr NewExpand(const Machine& machine, const OpDesc& desc);
+KernelOr NewReduce(const Machine& machine, const OpDesc& desc);  // ReduceSum, ReduceMean, ReduceSumTo
+
+KernelOr NewSplit(const Machine& machine, const OpDesc& desc);
+KernelOr NewConcat(const Machine& machine, const OpDesc& desc);
+KernelOr NewFork(const Machine& machine, const OpDesc& desc);
+KernelOr NewTranspose(const Machine& machine, const OpDesc& desc);
+KernelOr NewGather(const Machine& machine, const OpDesc& desc);
+KernelOr NewGatherGrad(const Machine& machine, const OpDesc& desc);
+KernelOr NewRotary(const Machine& machine, const OpDesc& desc);
+
+KernelOr NewNormalization(const Machine& machine, const OpDesc& desc);      // Layer, RMS
+KernelOr NewNormalizationGrad(const Machine& machine, const OpDesc& desc);  // Layer, RMS
+KernelOr NewSoftmax(const Machine& machine, const OpDesc& desc);            // and its gradient
+KernelOr NewCrossEntropy(const Machine& machine, const OpDesc& desc);       // of softmax, and its gradient
+
+KernelOr NewOptimizer(const Machine& machine, const OpDesc& desc);  // AdamW, SgdMomentum
+KernelOr NewSquaredSums(const Machine& machine, const OpDesc& desc);
 
 }  // namespace millrace::cuda
 

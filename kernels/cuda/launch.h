@@ -54,7 +54,8 @@ struct RowLaunch {
   int threads_per_row = 0;  // kWarp, or launch.threads
   int rows_per_block() const { return launch.threads / threads_per_row; }
 };
-inline RowLaunch ForRows(int64_t rows, int64_t columns, int per_thread) {
+// `most_threads`: of a block, for kernels that want more than 64 registers of a thread.
+inline RowLaunch ForRows(int64_t rows, int64_t columns, int per_thread, int most_threads = kMostThreads) {
   RowLaunch shape;
   const int64_t accesses = CeilDiv(std::max<int64_t>(columns, 1), per_thread);
   if (accesses <= 4 * kWarp) {
@@ -63,7 +64,7 @@ inline RowLaunch ForRows(int64_t rows, int64_t columns, int per_thread) {
   } else {
     // Whole warps, a power of two of them, about four accesses a thread.
     int threads = 4 * kWarp;
-    while (threads < kMostThreads && accesses > int64_t{4} * threads) threads *= 2;
+    while (threads < most_threads && accesses > int64_t{4} * threads) threads *= 2;
     shape.threads_per_row = shape.launch.threads = threads;
   }
   shape.launch.blocks = std::min(CeilDiv(rows, int64_t{shape.rows_per_block()}), kMostStridingBlocks);

@@ -27,8 +27,35 @@ constexpr OpFamily kFamilies[] = {
     {"Sub", NewBinary},
     {"Mul", NewBinary},
     {"Div", NewBinary},
-    // copies
+    {"Dropout", NewDropout},
+    {"Cast", NewCast},
+    {"Accumulate", NewAccumulate},
+    {"Expand", NewExpand},
+    // moves
     {"Reshape", NewCopy},
+    {"Fork", NewFork},
+    {"Split", NewSplit},
+    {"Concat", NewConcat},
+    {"Transpose", NewTranspose},
+    {"Gather", NewGather},
+    {"GatherGrad", NewGatherGrad},
+    {"RotaryEmbedding", NewRotary},
+    // rows and sums
+    {"LayerNormalization", NewNormalization},
+    {"LayerNormalizationGrad", NewNormalizationGrad},
+    {"RMSNormalization", NewNormalization},
+    {"RMSNormalizationGrad", NewNormalizationGrad},
+    {"Softmax", NewSoftmax},
+    {"SoftmaxGrad", NewSoftmax},
+    {"SoftmaxCrossEntropyLoss", NewCrossEntropy},
+    {"SoftmaxCrossEntropyLossGrad", NewCrossEntropy},
+    {"ReduceSum", NewReduce},
+    {"ReduceMean", NewReduce},
+    {"ReduceSumTo", NewReduce},
+    // optimizers
+    {"AdamW", NewOptimizer},
+    {"SgdMomentum", NewOptimizer},
+    {"SquaredSums", NewSquaredSums},
 };
 
 }  // namespace

@@ -21,7 +21,7 @@ struct SoftmaxChunkCall {
 };
 Code LaunchSoftmaxChunk(const SoftmaxChunkCall& call, StreamHandle stream);
 
-// *loss = the sum of `losses`, *count = how many labels are not `ignore`. In a fixed order.
+// *loss = the sum of `losses`, *count (where given) = how many labels are not `ignore`. In a fixed order.
 struct SumLossesCall {
   int64_t rows = 0;
   const double* losses = nullptr;
