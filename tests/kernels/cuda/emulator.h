@@ -12,6 +12,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <tuple>
@@ -57,6 +58,9 @@ int Lane();
 #define blockIdx ::millrace::cuda::emulator::block_index
 #define blockDim ::millrace::cuda::emulator::block_size
 #define gridDim ::millrace::cuda::emulator::grid_size
+
+using std::max;
+using std::min;
 
 inline void __syncthreads() { millrace::cuda::emulator::SyncThreads(); }
 inline void __syncwarp(unsigned = ~0u) { millrace::cuda::emulator::SyncWarp(); }
