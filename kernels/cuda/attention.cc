@@ -1,7 +1,10 @@
-// Attention and AttentionGrad: cuDNN's fused kernels where they take the shape, else our own.
+// Attention and AttentionGrad: cuDNN's fused kernels where they take the shape, else our own, on the tensor cores where
+// they can.
 #include "kernels/cuda/attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -52,6 +55,12 @@ KeysAndValues<Memory> PackedOrNot(const AttentionShape& s, Memory* q, Memory* k,
   return {bytes + s.q_heads * s.width * size, bytes + (s.q_heads + s.kv_heads) * s.width * size};
 }
 
+// Do all of these begin where 16-byte accesses may? The arena sees to it; a caller of odd slices gets the plain kernel.
+bool Aligned(std::initializer_list<const void*> addresses) {
+  return std::all_of(addresses.begin(), addresses.end(),
+                     [](const void* address) { return Address(address) % kAccessBytes == 0; });
+}
+
 class AttentionKernel : public CudaKernel {
  public:
   AttentionKernel(const AttentionShape& shape, bool has_lse)
@@ -66,7 +75,8 @@ class AttentionKernel : public CudaKernel {
     call.v = v;
     call.y = args.outputs[0];
     call.lse = has_lse_ ? Out<float>(args, 1) : nullptr;
-    return Launched(stream, LaunchAttention(call, stream.handle()));
+    const bool cores = TakesTensorCores(shape_) && Aligned({call.q, call.k, call.v, call.y});
+    return Launched(stream, (cores ? LaunchMmaAttention : LaunchAttention)(call, stream.handle()));
   }
 
  private:
@@ -95,7 +105,9 @@ class AttentionGradKernel : public CudaKernel {
     call.dk = dk;
     call.dv = dv;
     call.delta = static_cast<float*>(args.scratch);
-    return Launched(stream, LaunchAttentionGrad(call, stream.handle()));
+    const bool cores = TakesTensorCores(shape_) &&
+                       Aligned({call.dy, call.q, call.k, call.v, call.y, call.dq, call.dk, call.dv});
+    return Launched(stream, (cores ? LaunchMmaAttentionGrad : LaunchAttentionGrad)(call, stream.handle()));
   }
 
  private:
@@ -109,7 +121,8 @@ KernelOr NewAttention(const Machine& machine, const OpDesc& desc) {
   const AttentionShape shape = ShapeOf(desc, backward ? 1 : 0);
   MR_RETURN_IF_ERROR(CheckFloatType(desc, backward ? 1 : 0));
   if (machine.attention != nullptr && MayFuse(shape)) {
-    KernelOr fused = backward ? machine.attention->NewBackward(shape) : machine.attention->NewForward(shape, desc.output(1).present());
+    KernelOr fused = backward ? machine.attention->NewBackward(shape)
+                              : machine.attention->NewForward(shape, desc.output(1).present());
     if (!absl::IsUnimplemented(fused.status())) return fused;
   }
   MR_RETURN_IF_ERROR(CheckWidth(desc, shape.width));

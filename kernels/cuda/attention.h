@@ -1,4 +1,4 @@
-// Attention and its gradient by our own kernels: any head width up to 256, float32 arithmetic, no atomics.
+// Attention and its gradient by our own kernels: deterministic, no atomics.
 //
 // FlashAttention (Dao, Fu, Ermon, Rudra, Re, 2022): tiles of queries and keys in shared memory, a running maximum and sum
 // per query instead of the score matrix; backward recomputes the probabilities from the log-sum-exp.
@@ -58,8 +58,20 @@ constexpr int AttentionSharedBytes(int tiles, int width, int weights) {
          (tiles * kAttentionTile * stride + weights * kAttentionTile * kAttentionTile + 2 * kAttentionTile);
 }
 
+// Any type and shape, by float32 arithmetic (attention_forward.cu, attention_backward.cu).
 Code LaunchAttention(const AttentionForwardCall& call, StreamHandle stream);
 Code LaunchAttentionGrad(const AttentionBackwardCall& call, StreamHandle stream);
+// The first kernel of either gradient: call.delta.
+Code LaunchAttentionDelta(const AttentionBackwardCall& call, StreamHandle stream);
+
+// On the tensor cores (attention_mma_forward.cu, attention_mma_backward.cu): 16-bit types, heads of a multiple of 8 up
+// to 128, every row 16-byte aligned, which the caller sees to for the first elements.
+constexpr bool TakesTensorCores(const AttentionShape& s) {
+  return (s.type == Element::kBF16 || s.type == Element::kF16) && s.width % 8 == 0 && s.width <= 128 && s.keys > 0 &&
+         s.q_row % 8 == 0 && s.kv_row % 8 == 0;
+}
+Code LaunchMmaAttention(const AttentionForwardCall& call, StreamHandle stream);
+Code LaunchMmaAttentionGrad(const AttentionBackwardCall& call, StreamHandle stream);
 
 }  // namespace millrace::cuda
 

@@ -158,15 +158,22 @@ Code LaunchGrads(const AttentionBackwardCall& call, StreamHandle stream) {
 
 }  // namespace
 
+Code LaunchAttentionDelta(const AttentionBackwardCall& call, StreamHandle stream) {
+  const AttentionShape& s = call.shape;
+  Launch rows;
+  rows.threads = kThreads;
+  rows.blocks = std::min(CeilDiv(s.batch * s.queries * s.q_heads, kThreads / kWarp), kMostStridingBlocks);
+  return ForFloatType(s.type, [&]<typename T>(TypeTag<T>) {
+    return LaunchKernel(DeltaKernel<T>, rows, stream, static_cast<const T*>(call.dy), static_cast<const T*>(call.y),
+                        call.delta, s.batch, s.queries, s.q_heads, s.width);
+  });
+}
+
 Code LaunchAttentionGrad(const AttentionBackwardCall& call, StreamHandle stream) {
   const AttentionShape& s = call.shape;
+  const Code code = LaunchAttentionDelta(call, stream);
+  if (code != kSuccess) return code;
   return ForFloatType(s.type, [&]<typename T>(TypeTag<T>) {
-    Launch rows;
-    rows.threads = kThreads;
-    rows.blocks = std::min(CeilDiv(s.batch * s.queries * s.q_heads, kThreads / kWarp), kMostStridingBlocks);
-    const Code code = LaunchKernel(DeltaKernel<T>, rows, stream, static_cast<const T*>(call.dy),
-                                   static_cast<const T*>(call.y), call.delta, s.batch, s.queries, s.q_heads, s.width);
-    if (code != kSuccess) return code;
     if (s.width <= kWarp) return LaunchGrads<T, 1>(call, stream);
     if (s.width <= 2 * kWarp) return LaunchGrads<T, 2>(call, stream);
     if (s.width <= 4 * kWarp) return LaunchGrads<T, 4>(call, stream);

@@ -27,6 +27,16 @@ Code ForFloatType(Element type, const Launcher& launch) {
   }
 }
 
+// The same for the types that tensor cores multiply.
+template <typename Launcher>
+Code For16BitType(Element type, const Launcher& launch) {
+  switch (type) {
+    case Element::kBF16: return launch(TypeTag<__nv_bfloat16>());
+    case Element::kF16: return launch(TypeTag<__half>());
+    default: return kInvalidValue;
+  }
+}
+
 }  // namespace millrace::cuda
 
 #endif  // KERNELS_CUDA_DISPATCH_CUH_
