@@ -33,6 +33,16 @@ Code ForIndexType(int64_t most, const Launcher& launch) {
   return most < (int64_t{1} << 31) ? launch(TypeTag<uint32_t>()) : launch(TypeTag<uint64_t>());
 }
 
+// The same for the types that tensor cores multiply.
+template <typename Launcher>
+Code For16BitType(Element type, const Launcher& launch) {
+  switch (type) {
+    case Element::kBF16: return launch(TypeTag<__nv_bfloat16>());
+    case Element::kF16: return launch(TypeTag<__half>());
+    default: return kInvalidValue;
+  }
+}
+
 }  // namespace millrace::cuda
 
 #endif  // KERNELS_CUDA_DISPATCH_CUH_

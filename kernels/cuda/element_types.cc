@@ -27,4 +27,11 @@ absl::Status OneFloatType(const OpDesc& desc, bool skip_outputs) {
   return absl::OkStatus();
 }
 
+absl::Status CheckFloatType(const OpDesc& desc, int input) {
+  const DType dtype = desc.input(input).dtype;
+  if (dtype == proto::F32 || dtype == proto::BF16 || dtype == proto::F16) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(desc.op, " on the cuda backend: input ", input, " is ",
+                                               desc.input(input).ToString(), "; f32, bf16 and f16 are supported"));
+}
+
 }  // namespace millrace::cuda

@@ -15,6 +15,9 @@ inline Element ElementOf(const TensorSpec& spec) { return ElementOf(spec.dtype);
 // f16. `skip_outputs`: outputs are not looked at, for those that accumulate in f32.
 absl::Status OneFloatType(const OpDesc& desc, bool skip_outputs = false);
 
+// UNIMPLEMENTED unless the input, whose type decides that of the others, is f32, bf16 or f16.
+absl::Status CheckFloatType(const OpDesc& desc, int input);
+
 }  // namespace millrace::cuda
 
 #endif  // KERNELS_CUDA_ELEMENT_TYPES_H_

@@ -44,6 +44,7 @@ struct OpFamily {
 KernelOr NewMatMul(const Machine& machine, const OpDesc& desc);  // MatMul, Gemm, FusedMatMul
 KernelOr NewMatMulWeightGrad(const Machine& machine, const OpDesc& desc);
 KernelOr NewLinearCrossEntropy(const Machine& machine, const OpDesc& desc);
+KernelOr NewAttention(const Machine& machine, const OpDesc& desc);  // Attention, AttentionGrad
 
 KernelOr NewCopy(const Machine& machine, const OpDesc& desc);    // Identity, Reshape
 KernelOr NewUnary(const Machine& machine, const OpDesc& desc);   // Neg, Relu, ... and their gradients

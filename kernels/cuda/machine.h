@@ -9,7 +9,7 @@
 namespace millrace::cuda {
 
 class MatMulLibrary;
-class CudnnLibrary;
+class AttentionLibrary;
 
 // Held by the CudaDevice, which outlives its kernels. The pointers are null in tests of host decisions; a family that
 // needs one then takes its own path, or says UNAVAILABLE.
@@ -17,7 +17,7 @@ struct Machine {
   Chip chip;
   bool tf32 = false;             // float32 products may round their operands to 10 bits of mantissa
   std::shared_ptr<MatMulLibrary> matmuls;  // cuBLASLt
-  std::shared_ptr<CudnnLibrary> cudnn;
+  std::shared_ptr<AttentionLibrary> attention;  // cuDNN
 };
 
 }  // namespace millrace::cuda

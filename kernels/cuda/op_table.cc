@@ -10,6 +10,8 @@ constexpr OpFamily kFamilies[] = {
     {"FusedMatMul", NewMatMul},
     {"MatMulWeightGrad", NewMatMulWeightGrad},
     {"LinearCrossEntropy", NewLinearCrossEntropy},
+    {"Attention", NewAttention},
+    {"AttentionGrad", NewAttention},
     // unary.cc, binary.cc
     {"Identity", NewCopy},
     {"Neg", NewUnary},

@@ -21,6 +21,7 @@ unsigned char* dynamic_shared = nullptr;
 
 namespace {
 
+constexpr int kWarpFloats = 1024;
 constexpr size_t kStackBytes = 128 << 10;
 
 // One thread of the block. It is switched by setjmp, which is fast; ucontext only gives it its stack.
@@ -39,7 +40,8 @@ struct Block {
   int threads = 0, current = 0;
   jmp_buf scheduler;
   const std::function<void()>* thread = nullptr;
-  std::vector<double> words;  // of shuffles, by thread
+  std::vector<double> words;        // of shuffles, by thread
+  std::vector<float> warp_floats;  // by warp
 };
 Block block;
 
@@ -112,6 +114,8 @@ void RunBlock() {
 
 int Lane() { return block.current % kWarp; }
 
+float* WarpFloats() { return block.warp_floats.data() + block.current / kWarp * kWarpFloats; }
+
 void SyncThreads() {
   Fiber& fiber = *block.fibers[block.current];
   ++fiber.block_barriers;
@@ -138,6 +142,7 @@ void RunGrid(const Launch& at, const std::function<void()>& thread) {
   block.threads = at.threads;
   block.thread = &thread;
   block.words.assign(at.threads, 0);
+  block.warp_floats.assign(CeilDiv(at.threads, kWarp) * kWarpFloats, 0);
   block_size = dim3(at.threads, 1, 1);
   grid_size = dim3(static_cast<unsigned>(at.blocks), at.blocks_y, at.blocks_z);
   std::vector<unsigned char> shared(at.shared_bytes + 64);

@@ -11,7 +11,9 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
+#include <vector_functions.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <tuple>
@@ -50,6 +52,8 @@ void SyncWarp();
 // Every lane of the warp calls it; gives the value of lane `source`.
 double ShuffleWord(double value, int source);
 int Lane();
+// Storage that the lanes of a warp share, for 1024 floats.
+float* WarpFloats();
 
 }  // namespace millrace::cuda::emulator
 
@@ -57,6 +61,9 @@ int Lane();
 #define blockIdx ::millrace::cuda::emulator::block_index
 #define blockDim ::millrace::cuda::emulator::block_size
 #define gridDim ::millrace::cuda::emulator::grid_size
+
+using std::max;
+using std::min;
 
 inline void __syncthreads() { millrace::cuda::emulator::SyncThreads(); }
 inline void __syncwarp(unsigned = ~0u) { millrace::cuda::emulator::SyncWarp(); }
@@ -156,6 +163,43 @@ inline float __uint_as_float(unsigned x) { return __builtin_bit_cast(float, x); 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 
 namespace millrace::cuda {
+
+// The tensor core's product, by the layout of fragments that kernels/cuda/mma.cuh describes.
+template <typename T>
+void MultiplyAdd(T, const uint32_t (&a)[4], uint32_t b0, uint32_t b1, float (&d)[4]) {
+  float* const a_floats = emulator::WarpFloats();  // [16][16]
+  float* const b_floats = a_floats + 16 * 16;      // [16][8]
+  const int g = emulator::Lane() / 4, t = emulator::Lane() % 4;
+  const auto half = [](uint32_t pair, int i) {
+    const uint16_t bits = static_cast<uint16_t>(pair >> (16 * i));
+    T value;
+    __builtin_memcpy(static_cast<void*>(&value), &bits, sizeof(bits));
+    return static_cast<float>(value);
+  };
+  for (int i = 0; i < 2; ++i) {
+    for (int r = 0; r < 4; ++r) a_floats[(g + r % 2 * 8) * 16 + 2 * t + r / 2 * 8 + i] = half(a[r], i);
+    b_floats[(2 * t + i) * 8 + g] = half(b0, i);
+    b_floats[(2 * t + 8 + i) * 8 + g] = half(b1, i);
+  }
+  emulator::SyncWarp();
+  for (int r = 0; r < 4; ++r) {
+    for (int k = 0; k < 16; ++k) d[r] += a_floats[(g + r / 2 * 8) * 16 + k] * b_floats[k * 8 + 2 * t + r % 2];
+  }
+  emulator::SyncWarp();
+}
+
+template <bool kTransposed>
+void LoadMatrices(const void* row, uint32_t (&out)[4]) {
+  const void** const rows = reinterpret_cast<const void**>(emulator::WarpFloats());
+  const int g = emulator::Lane() / 4, t = emulator::Lane() % 4;
+  rows[emulator::Lane()] = row;
+  emulator::SyncWarp();
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    const auto at = [&](int i, int j) { return uint32_t{static_cast<const uint16_t*>(rows[matrix * 8 + i])[j]}; };
+    out[matrix] = kTransposed ? at(2 * t, g) | at(2 * t + 1, g) << 16 : at(g, 2 * t) | at(g, 2 * t + 1) << 16;
+  }
+  emulator::SyncWarp();
+}
 
 // Refuses what a device would refuse, so that a wrong launch fails here too.
 template <typename... Parameters, typename... Args>
