@@ -118,7 +118,8 @@ __global__ void AddChunksKernel(const float* partial, int64_t chunks, int64_t co
 }
 
 SumsPlan PlanOf(const NormalizationGradCall& call, int groups) {
-  SumsPlan plan = {.wanted = call.d_scale != nullptr || call.d_bias != nullptr, .rows_per_chunk = groups};
+  const bool wanted = call.d_scale != nullptr || call.d_bias != nullptr;
+  SumsPlan plan = {.wanted = wanted, .rows_per_chunk = groups, .shared_bytes = 0};
   if (!plan.wanted) return plan;
   plan.rows_per_chunk = RowsPerChunk(call.rows);
   const int64_t bytes = static_cast<int64_t>(sizeof(float)) * groups * 2 * call.columns;
