@@ -25,7 +25,7 @@ struct AttentionShape {
   bool causal = false, packed = false;
   float scale = 1;
 
-  int64_t y_row() const { return q_heads * width; }
+  constexpr int64_t y_row() const { return q_heads * width; }
 };
 
 // The first element of each tensor; k and v of the packed form point into q. lse: f32 [batch, q_heads, queries], or null.

@@ -174,10 +174,7 @@ Code LaunchAttentionGrad(const AttentionBackwardCall& call, StreamHandle stream)
   const Code code = LaunchAttentionDelta(call, stream);
   if (code != kSuccess) return code;
   return ForFloatType(s.type, [&]<typename T>(TypeTag<T>) {
-    if (s.width <= kWarp) return LaunchGrads<T, 1>(call, stream);
-    if (s.width <= 2 * kWarp) return LaunchGrads<T, 2>(call, stream);
-    if (s.width <= 4 * kWarp) return LaunchGrads<T, 4>(call, stream);
-    return LaunchGrads<T, 8>(call, stream);
+    return s.width <= 2 * kWarp ? LaunchGrads<T, 2>(call, stream) : LaunchGrads<T, 8>(call, stream);
   });
 }
 

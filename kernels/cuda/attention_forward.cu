@@ -82,10 +82,7 @@ Code LaunchAttention(const AttentionForwardCall& call, StreamHandle stream) {
   at.blocks = std::min(tiles * s.batch * s.q_heads, kMostStridingBlocks);
   at.shared_bytes = AttentionSharedBytes(3, s.width, 1);
   return ForFloatType(s.type, [&]<typename T>(TypeTag<T>) {
-    if (s.width <= kWarp) return LaunchKernel(AttentionKernel<T, 1>, at, stream, call, tiles);
-    if (s.width <= 2 * kWarp) return LaunchKernel(AttentionKernel<T, 2>, at, stream, call, tiles);
-    if (s.width <= 4 * kWarp) return LaunchKernel(AttentionKernel<T, 4>, at, stream, call, tiles);
-    return LaunchKernel(AttentionKernel<T, 8>, at, stream, call, tiles);
+    return LaunchKernel(s.width <= 2 * kWarp ? AttentionKernel<T, 2> : AttentionKernel<T, 8>, at, stream, call, tiles);
   });
 }
 

@@ -33,6 +33,7 @@ __device__ __forceinline__ void Dots(const float* rows, const float* columns, in
   const float* column = columns + threadIdx.x % kWarp * stride;
 #pragma unroll
   for (int r = 0; r < kRowsPerWarp; ++r) dots[r] = 0;
+#pragma unroll 4
   for (int d = 0; d < width; ++d) {
     const float x = column[d];
 #pragma unroll
@@ -46,6 +47,7 @@ template <int kParts>
 __device__ __forceinline__ void AddWeighted(const float* weights, const float* columns, int width,
                                             float (&sums)[kRowsPerWarp][kParts]) {
   const int stride = width | 1, lane = threadIdx.x % kWarp;
+#pragma unroll 4
   for (int c = 0; c < kAttentionTile; ++c) {
     float weight[kRowsPerWarp];
 #pragma unroll

@@ -18,8 +18,8 @@ __device__ __forceinline__ void LoadAlong(const T* from, int64_t stride, int64_t
   for (int i = 0; i < N; ++i) to[i] = value;
 }
 
-template <BinaryOp op, typename T, typename Index, int N>
-__global__ void BinaryKernel(const T* a, const T* b, T* y, Walk walk, int64_t elements) {
+template <typename T, typename Index, int N>
+__global__ void BinaryKernel(BinaryOp op, const T* a, const T* b, T* y, Walk walk, int64_t elements) {
   const int64_t a_step = walk.a[walk.axes - 1], b_step = walk.b[walk.axes - 1];
   for (int64_t i = FirstElement<N>(); i < elements; i += GridStride<N>()) {
     const WalkPosition at = PositionAt<Index>(walk, i);
@@ -27,7 +27,7 @@ __global__ void BinaryKernel(const T* a, const T* b, T* y, Walk walk, int64_t el
     LoadAlong(a + at.a, a_step, elements - i, x);
     LoadAlong(b + at.b, b_step, elements - i, z);
 #pragma unroll
-    for (int k = 0; k < N; ++k) x[k] = Combine<op>(x[k], z[k]);
+    for (int k = 0; k < N; ++k) x[k] = Combine(op, x[k], z[k]);
     StoreUpTo(x, elements - i, y + i);
   }
 }
@@ -52,36 +52,23 @@ bool Vectorises(const BinaryCall& call) {
   return fits(call.a, walk.a) && fits(call.b, walk.b);
 }
 
-template <BinaryOp op, typename T, typename Index>
+template <typename T, typename Index>
 Code LaunchIndexed(const BinaryCall& call, int64_t elements, StreamHandle stream) {
-  const T* a = static_cast<const T*>(call.a);
-  const T* b = static_cast<const T*>(call.b);
-  T* y = static_cast<T*>(call.y);
   const bool vectorises = Vectorises<T>(call);
   const Launch at = ForElements(elements, vectorises ? kPerAccess<T> : 1);
-  if (!vectorises) return LaunchKernel(BinaryKernel<op, T, Index, 1>, at, stream, a, b, y, call.walk, elements);
-  return LaunchKernel(BinaryKernel<op, T, Index, kPerAccess<T>>, at, stream, a, b, y, call.walk, elements);
-}
-
-template <BinaryOp op>
-Code LaunchOp(const BinaryCall& call, StreamHandle stream) {
-  const int64_t elements = call.walk.elements();
-  return ForFloatType(call.type, [&]<typename T>(TypeTag<T>) {
-    return elements < (int64_t{1} << 31) ? LaunchIndexed<op, T, uint32_t>(call, elements, stream)
-                                         : LaunchIndexed<op, T, uint64_t>(call, elements, stream);
-  });
+  return LaunchKernel(vectorises ? BinaryKernel<T, Index, kPerAccess<T>> : BinaryKernel<T, Index, 1>, at, stream,
+                      call.op, static_cast<const T*>(call.a), static_cast<const T*>(call.b), static_cast<T*>(call.y),
+                      call.walk, elements);
 }
 
 }  // namespace
 
 Code LaunchBinary(const BinaryCall& call, StreamHandle stream) {
-  switch (call.op) {
-    case BinaryOp::kAdd: return LaunchOp<BinaryOp::kAdd>(call, stream);
-    case BinaryOp::kSub: return LaunchOp<BinaryOp::kSub>(call, stream);
-    case BinaryOp::kMul: return LaunchOp<BinaryOp::kMul>(call, stream);
-    case BinaryOp::kDiv: return LaunchOp<BinaryOp::kDiv>(call, stream);
-  }
-  return kInvalidValue;
+  const int64_t elements = call.walk.elements();
+  return ForFloatType(call.type, [&]<typename T>(TypeTag<T>) {
+    return elements < (int64_t{1} << 31) ? LaunchIndexed<T, uint32_t>(call, elements, stream)
+                                         : LaunchIndexed<T, uint64_t>(call, elements, stream);
+  });
 }
 
 }  // namespace millrace::cuda

@@ -4,8 +4,10 @@
 
 #ifdef __CUDACC__
 #define MR_HOST_DEVICE __host__ __device__ __forceinline__
+#define MR_UNROLL _Pragma("unroll")
 #else
 #define MR_HOST_DEVICE inline
+#define MR_UNROLL
 #endif
 
 #endif  // KERNELS_CUDA_HOST_DEVICE_H_

@@ -74,13 +74,40 @@ MR_HOST_DEVICE float Map(float x) {
   if constexpr (op == MapOp::kGeluTanhGrad) return GeluTanhSlope(x);
 }
 
+// The same for N values of an operator known only at run time. It is chosen outside the loop, so a kernel that waits for
+// memory anyway does for all operators, instead of one kernel for each.
+template <int N>
+MR_HOST_DEVICE void MapAll(MapOp op, float (&x)[N]) {
+  const auto all = [&x]<MapOp kOp>() {
+    MR_UNROLL
+    for (int i = 0; i < N; ++i) x[i] = Map<kOp>(x[i]);
+  };
+  switch (op) {
+    case MapOp::kIdentity: return;
+    case MapOp::kNeg: return all.template operator()<MapOp::kNeg>();
+    case MapOp::kRelu: return all.template operator()<MapOp::kRelu>();
+    case MapOp::kTanh: return all.template operator()<MapOp::kTanh>();
+    case MapOp::kSigmoid: return all.template operator()<MapOp::kSigmoid>();
+    case MapOp::kSilu: return all.template operator()<MapOp::kSilu>();
+    case MapOp::kGelu: return all.template operator()<MapOp::kGelu>();
+    case MapOp::kGeluTanh: return all.template operator()<MapOp::kGeluTanh>();
+    case MapOp::kReluGrad: return all.template operator()<MapOp::kReluGrad>();
+    case MapOp::kTanhGrad: return all.template operator()<MapOp::kTanhGrad>();
+    case MapOp::kSigmoidGrad: return all.template operator()<MapOp::kSigmoidGrad>();
+    case MapOp::kSiluGrad: return all.template operator()<MapOp::kSiluGrad>();
+    case MapOp::kGeluGrad: return all.template operator()<MapOp::kGeluGrad>();
+    case MapOp::kGeluTanhGrad: return all.template operator()<MapOp::kGeluTanhGrad>();
+  }
+}
+
 enum class BinaryOp : int { kAdd, kSub, kMul, kDiv };
-template <BinaryOp op>
-MR_HOST_DEVICE float Combine(float a, float b) {
-  if constexpr (op == BinaryOp::kAdd) return a + b;
-  if constexpr (op == BinaryOp::kSub) return a - b;
-  if constexpr (op == BinaryOp::kMul) return a * b;
-  if constexpr (op == BinaryOp::kDiv) return a / b;
+MR_HOST_DEVICE float Combine(BinaryOp op, float a, float b) {
+  switch (op) {
+    case BinaryOp::kAdd: return a + b;
+    case BinaryOp::kSub: return a - b;
+    case BinaryOp::kMul: return a * b;
+    default: return a / b;
+  }
 }
 
 }  // namespace millrace::cuda

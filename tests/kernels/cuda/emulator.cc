@@ -24,15 +24,22 @@ namespace {
 constexpr int kWarpFloats = 1024;
 constexpr size_t kStackBytes = 128 << 10;
 
-// One thread of the block. It is switched by setjmp, which is fast; ucontext only gives it its stack.
+// One thread of the block. It is switched by setjmp, which is fast; ucontext only gives it its stack, once.
 struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
   ucontext_t start;
   jmp_buf resume;
   bool started = false, finished = false;
-  // Barriers it has passed or stands at; it may go on when all of its warp, or block, stand at least there.
-  int64_t block_barriers = 0, warp_barriers = 0;
-  enum { kRuns, kAtBlock, kAtWarp } state = kRuns;
+  // Waits until the barrier's generation is no longer this one; null: waits for nothing.
+  const struct Barrier* at = nullptr;
+  int64_t generation = 0;
+};
+
+// Opens when `threads` have come, and then begins anew. A thread that has ended never comes: where CUDA would be
+// undefined, this waits for ever, which the scheduler notices.
+struct Barrier {
+  int threads = 0, arrived = 0;
+  int64_t generation = 0;
 };
 
 struct Block {
@@ -40,68 +47,77 @@ struct Block {
   int threads = 0, current = 0;
   jmp_buf scheduler;
   const std::function<void()>* thread = nullptr;
-  std::vector<double> words;        // of shuffles, by thread
+  Barrier all;
+  std::vector<Barrier> warps;
+  std::vector<double> words;       // of shuffles, by thread
   std::vector<float> warp_floats;  // by warp
 };
 Block block;
-
-void Enter() {
-  (*block.thread)();
-  block.fibers[block.current]->finished = true;
-  _longjmp(block.scheduler, 1);
-}
 
 // Back to the scheduler, until it resumes this fiber.
 void Leave() {
   if (_setjmp(block.fibers[block.current]->resume) == 0) _longjmp(block.scheduler, 1);
 }
 
-// All that have not finished must have come as far. CUDA would be undefined if a finished thread were missed at a block
-// barrier; here that counts as never reaching it.
-bool MayResume(int thread) {
-  const Fiber& fiber = *block.fibers[thread];
-  if (fiber.state == Fiber::kRuns) return true;
-  const bool warp = fiber.state == Fiber::kAtWarp;
-  const int first = warp ? thread / kWarp * kWarp : 0;
-  const int last = warp ? std::min(first + kWarp, block.threads) : block.threads;
-  for (int i = first; i < last; ++i) {
-    const Fiber& other = *block.fibers[i];
-    if (warp ? other.warp_barriers < fiber.warp_barriers : other.block_barriers < fiber.block_barriers) return false;
+// A fiber runs one thread of one block after the other.
+void Enter() {
+  for (;;) {
+    (*block.thread)();
+    block.fibers[block.current]->finished = true;
+    Leave();
   }
-  return true;
+}
+
+void WaitAt(Barrier& barrier) {
+  if (++barrier.arrived == barrier.threads) {
+    barrier.arrived = 0;
+    ++barrier.generation;
+    return;
+  }
+  Fiber& fiber = *block.fibers[block.current];
+  fiber.at = &barrier;
+  fiber.generation = barrier.generation;
+  Leave();
 }
 
 void Resume(int thread) {
   Fiber& fiber = *block.fibers[thread];
   block.current = thread;
-  thread_index = dim3(thread % block_size.x, 0, 0);
-  fiber.state = Fiber::kRuns;
+  thread_index = dim3(thread, 0, 0);
+  fiber.at = nullptr;
   if (_setjmp(block.scheduler) != 0) return;
   if (fiber.started) _longjmp(fiber.resume, 1);
   fiber.started = true;
   setcontext(&fiber.start);
 }
 
+std::unique_ptr<Fiber> NewFiber() {
+  auto fiber = std::make_unique<Fiber>();
+  getcontext(&fiber->start);
+  fiber->start.uc_stack.ss_sp = fiber->stack.get();
+  fiber->start.uc_stack.ss_size = kStackBytes;
+  fiber->start.uc_link = nullptr;
+  makecontext(&fiber->start, Enter, 0);
+  return fiber;
+}
+
 void RunBlock() {
   for (int i = 0; i < block.threads; ++i) {
-    if (block.fibers.size() <= static_cast<size_t>(i)) block.fibers.push_back(std::make_unique<Fiber>());
-    Fiber& fiber = *block.fibers[i];
-    fiber.started = fiber.finished = false;
-    fiber.block_barriers = fiber.warp_barriers = 0;
-    fiber.state = Fiber::kRuns;
-    getcontext(&fiber.start);
-    fiber.start.uc_stack.ss_sp = fiber.stack.get();
-    fiber.start.uc_stack.ss_size = kStackBytes;
-    fiber.start.uc_link = nullptr;
-    makecontext(&fiber.start, Enter, 0);
+    if (block.fibers.size() <= static_cast<size_t>(i)) block.fibers.push_back(NewFiber());
+    block.fibers[i]->finished = false;
+  }
+  block.all = {.threads = block.threads};
+  for (int i = 0; i < static_cast<int>(block.warps.size()); ++i) {
+    block.warps[i] = {.threads = std::min(kWarp, block.threads - i * kWarp)};
   }
   for (int left = block.threads; left > 0;) {
     bool moved = false;
     for (int i = 0; i < block.threads; ++i) {
-      if (block.fibers[i]->finished || !MayResume(i)) continue;
+      const Fiber& fiber = *block.fibers[i];
+      if (fiber.finished || (fiber.at != nullptr && fiber.at->generation == fiber.generation)) continue;
       Resume(i);
       moved = true;
-      if (block.fibers[i]->finished) --left;
+      if (fiber.finished) --left;
     }
     if (moved) continue;
     std::fprintf(stderr, "emulator: %d of %d threads wait at a barrier that the others never reach\n", left,
@@ -116,19 +132,9 @@ int Lane() { return block.current % kWarp; }
 
 float* WarpFloats() { return block.warp_floats.data() + block.current / kWarp * kWarpFloats; }
 
-void SyncThreads() {
-  Fiber& fiber = *block.fibers[block.current];
-  ++fiber.block_barriers;
-  fiber.state = Fiber::kAtBlock;
-  Leave();
-}
+void SyncThreads() { WaitAt(block.all); }
 
-void SyncWarp() {
-  Fiber& fiber = *block.fibers[block.current];
-  ++fiber.warp_barriers;
-  fiber.state = Fiber::kAtWarp;
-  Leave();
-}
+void SyncWarp() { WaitAt(block.warps[block.current / kWarp]); }
 
 double ShuffleWord(double value, int source) {
   block.words[block.current] = value;
@@ -141,6 +147,7 @@ double ShuffleWord(double value, int source) {
 void RunGrid(const Launch& at, const std::function<void()>& thread) {
   block.threads = at.threads;
   block.thread = &thread;
+  block.warps.resize(CeilDiv(at.threads, kWarp));
   block.words.assign(at.threads, 0);
   block.warp_floats.assign(CeilDiv(at.threads, kWarp) * kWarpFloats, 0);
   block_size = dim3(at.threads, 1, 1);

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "kernels/cuda/cudnn_attention.h"
 #include "kernels/cuda/dynamic_library.h"
 #include "kernels/cuda/lt_library.h"
 
@@ -27,6 +28,34 @@ TEST(Libraries, DescriptorsOfAProductCanBeMadeWithoutAGpu) {
   const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
   EXPECT_EQ((*lt)->MatmulDescSetAttribute(&operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)),
             CUBLAS_STATUS_SUCCESS);
+}
+
+TEST(Libraries, CudnnHasEveryFunctionThatIsCalled) {
+  const auto cudnn = CudnnLibrary::Load();
+  ASSERT_TRUE(cudnn.ok()) << cudnn.status();
+  EXPECT_EQ((*cudnn)->Version(), std::to_string(CUDNN_MAJOR) + "." + std::to_string(CUDNN_MINOR) + "." +
+                                     std::to_string(CUDNN_PATCHLEVEL));
+}
+
+// The library checks each operation's shapes and types when it is described.
+TEST(Libraries, CudnnAcceptsTheOperationsOfAttention) {
+  const auto cudnn = CudnnLibrary::Load();
+  ASSERT_TRUE(cudnn.ok()) << cudnn.status();
+  for (const bool causal : {false, true}) {
+    for (const int64_t kv_heads : {12, 4}) {
+      AttentionShape s = {.type = Element::kBF16, .batch = 2, .queries = 64, .keys = 64, .q_heads = 12};
+      s.kv_heads = kv_heads;
+      s.width = 64;
+      s.q_row = s.kv_row = (12 + 2 * kv_heads) * 64;
+      s.causal = causal;
+      s.packed = true;
+      CudnnGraph graph(**cudnn);
+      const CudnnForward forward = DescribeForward(s, /*has_lse=*/true, &graph);
+      EXPECT_TRUE(graph.status().ok()) << graph.status();
+      EXPECT_NE(forward.lse, 0);
+      EXPECT_EQ(forward.nothing != 0, causal);
+    }
+  }
 }
 
 TEST(Libraries, AMissingOneIsNamed) {

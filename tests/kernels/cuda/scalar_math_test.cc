@@ -40,11 +40,20 @@ TEST(ScalarMath, KeepsNaN) {
   EXPECT_EQ(Map<MapOp::kRelu>(-1.0f), 0.0f);
 }
 
+TEST(ScalarMath, ChoosesAtRunTimeWhatIsKnownAtCompileTime) {
+  float x[3] = {-1.5f, 0.25f, 3.0f};
+  const float gelu[3] = {Map<MapOp::kGelu>(x[0]), Map<MapOp::kGelu>(x[1]), Map<MapOp::kGelu>(x[2])};
+  MapAll(MapOp::kIdentity, x);
+  EXPECT_EQ(x[0], -1.5f);
+  MapAll(MapOp::kGelu, x);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(x[i], gelu[i]);
+}
+
 TEST(ScalarMath, Combines) {
-  EXPECT_EQ(Combine<BinaryOp::kAdd>(3.0f, 2.0f), 5.0f);
-  EXPECT_EQ(Combine<BinaryOp::kSub>(3.0f, 2.0f), 1.0f);
-  EXPECT_EQ(Combine<BinaryOp::kMul>(3.0f, 2.0f), 6.0f);
-  EXPECT_EQ(Combine<BinaryOp::kDiv>(3.0f, 2.0f), 1.5f);
+  EXPECT_EQ(Combine(BinaryOp::kAdd, 3.0f, 2.0f), 5.0f);
+  EXPECT_EQ(Combine(BinaryOp::kSub, 3.0f, 2.0f), 1.0f);
+  EXPECT_EQ(Combine(BinaryOp::kMul, 3.0f, 2.0f), 6.0f);
+  EXPECT_EQ(Combine(BinaryOp::kDiv, 3.0f, 2.0f), 1.5f);
 }
 
 }  // namespace
