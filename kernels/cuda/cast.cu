@@ -1,5 +1,5 @@
-// Bound by memory: one element of each type, 6 bytes per element from f32 to bf16. The wider of the two moves in accesses
-// of 16 bytes. (Conversions of doubles and of 64-bit integers are slow on GPUs and here are rare.)
+// Bound by memory: one element of each type, 6 bytes per element from f32 to bf16. The wider of the two moves in
+// accesses of 16 bytes. (Conversions of doubles and of 64-bit integers are slow on GPUs and here are rare.)
 #include "kernels/cuda/cast.h"
 #include "kernels/cuda/cast_math.h"
 #include "kernels/cuda/dispatch.cuh"
@@ -52,12 +52,18 @@ Code LaunchTyped(const CastCall& call, StreamHandle stream) {
 template <typename Launcher>
 Code ForNumberType(Element type, const Launcher& launch) {
   switch (type) {
-    case Element::kF32: return launch(TypeTag<float>());
-    case Element::kF64: return launch(TypeTag<double>());
-    case Element::kBF16: return launch(TypeTag<__nv_bfloat16>());
-    case Element::kI32: return launch(TypeTag<int32_t>());
-    case Element::kI64: return launch(TypeTag<int64_t>());
-    default: return kInvalidValue;
+    case Element::kF32:
+      return launch(TypeTag<float>());
+    case Element::kF64:
+      return launch(TypeTag<double>());
+    case Element::kBF16:
+      return launch(TypeTag<__nv_bfloat16>());
+    case Element::kI32:
+      return launch(TypeTag<int32_t>());
+    case Element::kI64:
+      return launch(TypeTag<int64_t>());
+    default:
+      return kInvalidValue;
   }
 }
 

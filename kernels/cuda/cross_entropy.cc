@@ -62,8 +62,8 @@ KernelOr NewCrossEntropy(const Machine&, const OpDesc& desc) {
   const TensorSpec& scores = desc.input(0);
   const int64_t ignore = desc.attributes.Int("ignore_index", -100);
   if (desc.op == "SoftmaxCrossEntropyLossGrad") {
-    return std::make_unique<CrossEntropyGradKernel>(SoftmaxCall{
-        .type = ElementOf(scores), .rows = scores.rows(), .columns = scores.columns(), .ignore = ignore});
+    return std::make_unique<CrossEntropyGradKernel>(
+        SoftmaxCall{.type = ElementOf(scores), .rows = scores.rows(), .columns = scores.columns(), .ignore = ignore});
   }
   SoftmaxChunkCall call = {.type = ElementOf(scores), .rows = desc.input(1).elements(), .classes = scores.columns()};
   call.ld = call.classes;

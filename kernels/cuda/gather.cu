@@ -1,5 +1,5 @@
-// Bound by memory: a row is read and written once, in the widest words; a row that many positions ask for comes from the
-// level-2 cache.
+// Bound by memory: a row is read and written once, in the widest words; a row that many positions ask for comes from
+// the level-2 cache.
 //
 // An index outside the table is an error of the data, to be refused before the step. From here nothing can be refused:
 // such a row becomes all ones in binary, in floats NaN, which the step's checks find.

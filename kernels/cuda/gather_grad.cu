@@ -1,9 +1,9 @@
 // Bound by memory: dy is read once, and the rows of the table that occur are read and written once.
 //
-// Whoever adds rows of the same index in parallel must use atomics, whose order is anybody's guess. Here each row of the
-// table has one owner: the block of the first position with that index, which follows the positions with the same index
-// in their order. A first kernel finds them, comparing every index with every other: count^2 / 1e12 s or so, 0.1 ms for
-// 8 thousand positions of a micro-batch, 1 ms for 32 thousand.
+// Whoever adds rows of the same index in parallel must use atomics, whose order is anybody's guess. Here each row of
+// the table has one owner: the block of the first position with that index, which follows the positions with the same
+// index in their order. A first kernel finds them, comparing every index with every other: count^2 / 1e12 s or so, 0.1
+// ms for 8 thousand positions of a micro-batch, 1 ms for 32 thousand.
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/gather_grad.h"
 #include "kernels/cuda/launch_kernel.cuh"

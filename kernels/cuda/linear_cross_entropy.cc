@@ -18,7 +18,7 @@ LinearCrossEntropySizes SizesOf(const OpDesc& desc) {
   LinearCrossEntropySizes s;
   s.type = ElementOf(desc.input(0));
   s.trans_b = desc.attributes.Int("transB", 1) != 0;
-  s.rows = desc.input(0).rows();
+  s.rows = desc.input(2).elements();  // also where there are no columns
   s.width = desc.input(0).columns();
   s.classes = desc.input(1).dims[s.trans_b ? 0 : 1];
   s.ld = RoundUp(s.classes, kAccessBytes / SizeOf(s.type));

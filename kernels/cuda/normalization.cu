@@ -1,6 +1,6 @@
-// Bound by memory: x is read once and y written once, 8 bytes per element in f32, 4 in bf16 and f16; scale and bias come
-// from the caches. A row is kept in registers up to 8192 f32 or 16384 16-bit elements and read three times, mostly from
-// the level-2 cache, beyond. The variance is summed around the mean, so large means do not cancel.
+// Bound by memory: x is read once and y written once, 8 bytes per element in f32, 4 in bf16 and f16; scale and bias
+// come from the caches. A row is kept in registers up to 8192 f32 or 16384 16-bit elements and read three times, mostly
+// from the level-2 cache, beyond. The variance is summed around the mean, so large means do not cancel.
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/normalization.h"

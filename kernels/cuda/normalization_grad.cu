@@ -73,7 +73,8 @@ __global__ void __launch_bounds__(kRowThreads)
     float* sums = nullptr;
     if (plan.wanted) sums = plan.shared_bytes > 0 ? reinterpret_cast<float*>(memory) + group * sums_size : partial;
     // A thread clears and adds to its own columns alone, so nobody waits for anybody.
-    for (int64_t j = part.column<N>(0); sums != nullptr && j < call.columns; j += static_cast<int64_t>(part.threads) * N) {
+    for (int64_t j = part.column<N>(0); sums != nullptr && j < call.columns;
+         j += static_cast<int64_t>(part.threads) * N) {
       for (int64_t c = j; c < j + N && c < call.columns; ++c) sums[c] = sums[call.columns + c] = 0;
     }
     const int64_t begin = chunk * plan.rows_per_chunk;
@@ -140,9 +141,8 @@ Code LaunchNormalizationGrad(const NormalizationGradCall& call, StreamHandle str
         call.centred ? NormalizationGradKernel<true, T, N, kept> : NormalizationGradKernel<false, T, N, kept>, at,
         stream, call, shape.threads_per_row, plan);
   };
-  const Code code =
-      LaunchRows(call.type, call.rows, call.columns,
-                 {Address(call.dy), Address(call.x), Address(call.dx), Address(call.scale)}, launch);
+  const Code code = LaunchRows(call.type, call.rows, call.columns,
+                               {Address(call.dy), Address(call.x), Address(call.dx), Address(call.scale)}, launch);
   if (code != kSuccess || (call.d_scale == nullptr && call.d_bias == nullptr)) return code;
   Launch at;
   at.threads = kWarp * kChunkLanes;

@@ -14,9 +14,7 @@ namespace millrace::cuda {
 // The rows whose contributions to dScale and dBias are added up by one block, in order, before they are added to those
 // of the others: at most 1024 partial sums per column, or 16 rows to each.
 inline constexpr int64_t kMostRowChunks = 1024, kFewestRowsPerChunk = 16;
-constexpr int64_t RowsPerChunk(int64_t rows) {
-  return std::max(kFewestRowsPerChunk, CeilDiv(rows, kMostRowChunks));
-}
+constexpr int64_t RowsPerChunk(int64_t rows) { return std::max(kFewestRowsPerChunk, CeilDiv(rows, kMostRowChunks)); }
 // Bytes of partial sums: two rows, of dScale and dBias, per chunk.
 constexpr int64_t NormalizationGradScratch(int64_t rows, int64_t columns) {
   return static_cast<int64_t>(sizeof(float)) * 2 * CeilDiv(rows, RowsPerChunk(rows)) * columns;

@@ -79,8 +79,7 @@ KernelOr NewOptimizer(const Machine&, const OpDesc& desc) {
     return std::make_unique<AdamWKernel>(
         AdamWCall{.type = ElementOf(param), .elements = param.elements(), .decays = decays});
   }
-  return std::make_unique<SgdKernel>(
-      SgdCall{.type = ElementOf(param), .elements = param.elements(), .decays = decays});
+  return std::make_unique<SgdKernel>(SgdCall{.type = ElementOf(param), .elements = param.elements(), .decays = decays});
 }
 
 KernelOr NewSquaredSums(const Machine&, const OpDesc& desc) {

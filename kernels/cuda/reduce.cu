@@ -1,9 +1,9 @@
-// Bound by memory: every element of x is read once; outputs and partial sums are few. Sums are kept in double, where long
-// ones lose nothing; one conversion and one addition per element stay below the memory's rate on data-centre GPUs.
+// Bound by memory: every element of x is read once; outputs and partial sums are few. Sums are kept in double, where
+// long ones lose nothing; one conversion and one addition per element stay below the memory's rate on data-centre GPUs.
 //
 // Where the innermost axis is summed over, a group of threads takes neighbouring terms of one output; where it is kept,
-// neighbouring threads take neighbouring outputs. Both read 16 bytes per thread where rows allow. Long sums are cut into
-// partial ones, which a second launch of the same kernels adds up.
+// neighbouring threads take neighbouring outputs. Both read 16 bytes per thread where rows allow. Long sums are cut
+// into partial ones, which a second launch of the same kernels adds up.
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
@@ -47,10 +47,14 @@ __device__ __forceinline__ void StoreAs(const Sink& sink, int64_t i, double sum)
 
 __device__ __forceinline__ void Store(const Sink& sink, int64_t i, double sum) {
   switch (sink.type) {
-    case Element::kF64: return StoreAs<double>(sink, i, sum);
-    case Element::kBF16: return StoreAs<__nv_bfloat16>(sink, i, sum);
-    case Element::kF16: return StoreAs<__half>(sink, i, sum);
-    default: return StoreAs<float>(sink, i, sum);
+    case Element::kF64:
+      return StoreAs<double>(sink, i, sum);
+    case Element::kBF16:
+      return StoreAs<__nv_bfloat16>(sink, i, sum);
+    case Element::kF16:
+      return StoreAs<__half>(sink, i, sum);
+    default:
+      return StoreAs<float>(sink, i, sum);
   }
 }
 
@@ -132,8 +136,7 @@ Code LaunchSums(const T* x, const Reduction& reduction, const Tasks& tasks, cons
   if (reduction.within_rows) {
     const int64_t terms = std::min(tasks.terms, tasks.terms_per_sum);
     const RowLaunch at = ForRows(tasks.outputs * tasks.parts, terms, N, kThreads);
-    return LaunchKernel(SumTermsKernel<T, N, Index>, at.launch, stream, x, reduction, tasks, sink,
-                        at.threads_per_row);
+    return LaunchKernel(SumTermsKernel<T, N, Index>, at.launch, stream, x, reduction, tasks, sink, at.threads_per_row);
   }
   Launch at;
   at.threads = kWarp * kTermLanes;
@@ -147,9 +150,9 @@ Code LaunchTyped(const T* x, const Reduction& r, int64_t terms_per_sum, const Si
                        .terms = r.terms(),
                        .terms_per_sum = terms_per_sum,
                        .parts = std::max<int64_t>(1, CeilDiv(r.terms(), terms_per_sum))};
-  const bool wide = VectorElements(sizeof(T), {Address(x)}) > 1 &&
-                    (r.within_rows ? Vectorises(r.summed, r.kept, kPerAccess<T>)
-                                   : Vectorises(r.kept, r.summed, kPerAccess<T>));
+  const bool wide =
+      VectorElements(sizeof(T), {Address(x)}) > 1 &&
+      (r.within_rows ? Vectorises(r.summed, r.kept, kPerAccess<T>) : Vectorises(r.kept, r.summed, kPerAccess<T>));
   return ForIndexType(std::max(tasks.outputs, tasks.terms), [&]<typename Index>(TypeTag<Index>) {
     return wide ? LaunchSums<T, kPerAccess<T>, Index>(x, r, tasks, sink, stream)
                 : LaunchSums<T, 1, Index>(x, r, tasks, sink, stream);

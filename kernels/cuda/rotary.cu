@@ -1,6 +1,6 @@
-// Bound by memory: two accesses per element, 8 bytes in f32, 4 in bf16 and f16; the tables of cosines and sines are small
-// and read by every head of every sample from the caches. A thread takes N neighbouring pairs of one head: two accesses
-// of N elements, from the two halves of the head or, interleaved, side by side.
+// Bound by memory: two accesses per element, 8 bytes in f32, 4 in bf16 and f16; the tables of cosines and sines are
+// small and read by every head of every sample from the caches. A thread takes N neighbouring pairs of one head: two
+// accesses of N elements, from the two halves of the head or, interleaved, side by side.
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/rotary.h"
@@ -33,8 +33,7 @@ __global__ void RotaryKernel(RotaryCall call) {
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       if (call.shape.interleaved) {
-        Rotate(cosine[k], call.direction * sine[k], &Interleaved(low, high, 2 * k),
-               &Interleaved(low, high, 2 * k + 1));
+        Rotate(cosine[k], call.direction * sine[k], &Interleaved(low, high, 2 * k), &Interleaved(low, high, 2 * k + 1));
       } else {
         Rotate(cosine[k], call.direction * sine[k], &low[k], &high[k]);
       }
@@ -55,9 +54,9 @@ Code LaunchTyped(const RotaryCall& call, StreamHandle stream) {
 
 Code LaunchRotary(const RotaryCall& call, StreamHandle stream) {
   return ForFloatType(call.type, [&]<typename T>(TypeTag<T>) {
-    const bool wide = call.shape.half % kPerAccess<T> == 0 &&
-                      VectorElements(sizeof(T), {Address(call.x), Address(call.cosine), Address(call.sine),
-                                                 Address(call.y)}) > 1;
+    const bool wide =
+        call.shape.half % kPerAccess<T> == 0 &&
+        VectorElements(sizeof(T), {Address(call.x), Address(call.cosine), Address(call.sine), Address(call.y)}) > 1;
     return wide ? LaunchTyped<T, kPerAccess<T>>(call, stream) : LaunchTyped<T, 1>(call, stream);
   });
 }

@@ -21,7 +21,8 @@ constexpr bool RowIsKept(int64_t columns, int per_access, int threads_per_row) {
   return columns <= int64_t{kKeptAccesses} * per_access * threads_per_row;
 }
 
-// Which row a group of threads has, and which of its elements one thread: accesses of N elements, a group's width apart.
+// Which row a group of threads has, and which of its elements one thread: accesses of N elements, a group's width
+// apart.
 struct RowThread {
   int64_t columns;
   int thread, threads;

@@ -38,8 +38,8 @@ __global__ void SgdKernel(SgdCall call) {
 Code LaunchSgd(const SgdCall& call, StreamHandle stream) {
   return ForFloatType(call.type, [&]<typename T>(TypeTag<T>) {
     const bool wide = VectorElements(1, {Address(call.param), Address(call.grad), Address(call.momentum)}) > 1;
-    return LaunchKernel(wide ? SgdKernel<T, kFloats> : SgdKernel<T, 1>,
-                        ForElements(call.elements, wide ? kFloats : 1), stream, call);
+    return LaunchKernel(wide ? SgdKernel<T, kFloats> : SgdKernel<T, 1>, ForElements(call.elements, wide ? kFloats : 1),
+                        stream, call);
   });
 }
 

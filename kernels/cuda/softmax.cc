@@ -46,8 +46,7 @@ KernelOr NewSoftmax(const Machine&, const OpDesc& desc) {
   MR_RETURN_IF_ERROR(OneFloatType(desc));
   const TensorSpec& x = desc.input(0);
   if (desc.op == "Softmax") {
-    return std::make_unique<SoftmaxKernel>(
-        SoftmaxCall{.type = ElementOf(x), .rows = x.rows(), .columns = x.columns()});
+    return std::make_unique<SoftmaxKernel>(SoftmaxCall{.type = ElementOf(x), .rows = x.rows(), .columns = x.columns()});
   }
   return std::make_unique<SoftmaxGradKernel>(
       SoftmaxGradCall{.type = ElementOf(x), .rows = x.rows(), .columns = x.columns()});

@@ -1,7 +1,7 @@
 // Bound by memory: one read per element, 4 bytes in f32. Squares are exact in double, where they are summed.
 //
-// The gradient's norm must not depend on how parameters are sharded. So the order of additions in a block depends on the
-// block's size and nothing else: neither on how many blocks a shard has, nor on the alignment of its address.
+// The gradient's norm must not depend on how parameters are sharded. So the order of additions in a block depends on
+// the block's size and nothing else: neither on how many blocks a shard has, nor on the alignment of its address.
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"

@@ -1,6 +1,6 @@
 // Bound by memory: every element is read once and written once. Where runs along the innermost axis stay whole (heads
-// and positions change places) they are copied in the widest words. Where the innermost axis changes, a block turns tiles
-// of 32 x 32 in shared memory, one column wider so that a column's reads meet 32 banks: both sides then move 32
+// and positions change places) they are copied in the widest words. Where the innermost axis changes, a block turns
+// tiles of 32 x 32 in shared memory, one column wider so that a column's reads meet 32 banks: both sides then move 32
 // neighbours at a time, whole sectors from 1-byte elements on.
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/transpose.h"
@@ -27,8 +27,8 @@ Code CopyRuns(const TransposeCall& call, StreamHandle stream) {
     const Walk in_words = InWords(walk, static_cast<int64_t>(sizeof(Word)) / call.element_bytes);
     const int64_t words = in_words.elements();
     return ForIndexType(words, [&]<typename Index>(TypeTag<Index>) {
-      return LaunchKernel(CopyRunsKernel<Word, Index>, ForElements(words, 1), stream,
-                          static_cast<const Word*>(call.x), static_cast<Word*>(call.y), in_words, words);
+      return LaunchKernel(CopyRunsKernel<Word, Index>, ForElements(words, 1), stream, static_cast<const Word*>(call.x),
+                          static_cast<Word*>(call.y), in_words, words);
     });
   });
 }
@@ -102,11 +102,16 @@ Code LaunchTranspose(const TransposeCall& call, StreamHandle stream) {
   if (dense < 0) return CopyRuns(call, stream);
   const Turn turn = TurnOf(call.walk, dense);
   switch (call.element_bytes) {
-    case 1: return LaunchTurn<uint8_t>(call, turn, stream);
-    case 2: return LaunchTurn<uint16_t>(call, turn, stream);
-    case 4: return LaunchTurn<uint32_t>(call, turn, stream);
-    case 8: return LaunchTurn<uint64_t>(call, turn, stream);
-    default: return kInvalidValue;
+    case 1:
+      return LaunchTurn<uint8_t>(call, turn, stream);
+    case 2:
+      return LaunchTurn<uint16_t>(call, turn, stream);
+    case 4:
+      return LaunchTurn<uint32_t>(call, turn, stream);
+    case 8:
+      return LaunchTurn<uint64_t>(call, turn, stream);
+    default:
+      return kInvalidValue;
   }
 }
 

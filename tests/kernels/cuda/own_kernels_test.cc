@@ -45,9 +45,9 @@ void Compare(const KernelCase& c, DType dtype = proto::F32) {
 
 // Cases of the conformance suite with floats, small enough to be run again.
 std::vector<KernelCase> SmallCases() {
-  const std::set<std::string> elsewhere = {"MatMul",    "Gemm",          "FusedMatMul", "MatMulWeightGrad", "Cast",
-                                           "Attention", "AttentionGrad", "Identity",    "Reshape",
-                                           "LinearCrossEntropy"};
+  const std::set<std::string> elsewhere = {
+      "MatMul",    "Gemm",          "FusedMatMul", "MatMulWeightGrad", "Cast",
+      "Attention", "AttentionGrad", "Identity",    "Reshape",          "LinearCrossEntropy"};
   std::vector<KernelCase> small;
   for (const KernelCase& c : AllKernelCases()) {
     int64_t most = 0;
@@ -143,8 +143,8 @@ TEST(OwnKernels, EverythingInFloat16) {
 
 TEST(OwnKernels, OptimizersOfBFloat16Parameters) {
   const TensorSpec param = {proto::BF16, {1029}}, state = F({1029});
-  const HostTensor hyper = Filled(
-      D({10}), {.kind = Fill::VALUES, .values = {0.03, 0.125, 0, 7, 0.9, 0.95, 1e-8, 0.1, 0.9, 1}}, 0);
+  const HostTensor hyper =
+      Filled(D({10}), {.kind = Fill::VALUES, .values = {0.03, 0.125, 0, 7, 0.9, 0.95, 1e-8, 0.1, 0.9, 1}}, 0);
   for (const char* op : {"AdamW", "SgdMomentum"}) {
     OpDesc desc = {op, {D({10})}, {param, state, state}, Attr().SetInt("decay", 1)};
     HostTensors first = {Normal(param), Normal(state), Normal(state)};
@@ -190,8 +190,8 @@ TEST(OwnKernels, RowsTooLongForRegisters) {
     Compare(NormalizationGrad("LayerNormalizationGrad", {18, columns}));
     Compare(NormalizationGrad("RMSNormalizationGrad", {18, columns}));
   }
-  Compare(Case("long", "SoftmaxCrossEntropyLossGrad", {F({3, 8196}), I({3})}, {F({3, 8196})})
-              .Input(1, cases::Below(8196)));
+  Compare(
+      Case("long", "SoftmaxCrossEntropyLossGrad", {F({3, 8196}), I({3})}, {F({3, 8196})}).Input(1, cases::Below(8196)));
 }
 
 TEST(OwnKernels, ManyChunksOfRows) { Compare(NormalizationGrad("LayerNormalizationGrad", {2500, 8})); }
