@@ -16,11 +16,11 @@
 namespace millrace::cuda {
 
 // Nothing is launched for an empty grid. A kernel that may need more than 48 KiB of shared memory is told so here, which
-// is what CUDA asks for.
+// is what CUDA asks for. Its `__shared__` variables count too; they are taken to be no more than 16 KiB.
 template <typename... Parameters, typename... Args>
 Code LaunchKernel(void (*kernel)(Parameters...), const Launch& at, StreamHandle stream, Args... args) {
   if (at.empty()) return kSuccess;
-  if (at.shared_bytes > (48 << 10)) {
+  if (at.shared_bytes > (32 << 10)) {
     const cudaError_t raised =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, at.shared_bytes);
     if (raised != cudaSuccess) {

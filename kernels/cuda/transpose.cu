@@ -1,7 +1,7 @@
 // Bound by memory: every element is read once and written once. Where runs along the innermost axis stay whole (heads
 // and positions change places) they are copied in the widest words. Where the innermost axis changes, a block turns
-// tiles of 32 x 32 in shared memory, one column wider so that a column's reads meet 32 banks: both sides then move 32
-// neighbours at a time, whole sectors from 1-byte elements on.
+// tiles of 32 x 32 in shared memory: both sides then move 32 neighbours at a time. Tiles are one element wider than they
+// need be, so that the 32 reads of a column of 4-byte elements meet 32 banks (2-byte ones meet 16, twice).
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/transpose.h"
 #include "kernels/cuda/vector.cuh"
