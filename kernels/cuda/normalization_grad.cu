@@ -17,13 +17,35 @@ constexpr int64_t kMostSharedSums = 96 << 10;
 struct SumsPlan {
   bool wanted;
   int64_t rows_per_chunk;
-  int shared_bytes;  // 0: the sums stand in global memory
+  int64_t slots;     // of a group's sums of dScale in shared memory; as many of dBias follow
+  int shared_bytes;  // 0: the sums stand in global memory, one per column
 };
 
-// Adds one row's gradients into its dx, and into the thread's own columns of `sums` ([2, columns]) where there are any.
+// One thread's view of its group's sums. Nobody else touches the sums of its columns, so nobody waits for anybody.
+struct Sums {
+  float* d_scale;  // null: none are wanted
+  float* d_bias;
+  bool striped;  // in shared memory
+
+  // Of element k of the access that begins at column j: as many accesses of N neighbours as there are threads lie
+  // transposed, so that the threads of a warp meet 32 banks.
+  template <int N>
+  __device__ __forceinline__ int64_t slot(const RowThread& part, int64_t j, int k) const {
+    return striped ? j - part.thread * N + k * part.threads + part.thread : j + k;
+  }
+};
+
+// Where column c is.
+template <int N>
+__device__ __forceinline__ int64_t StripedSlot(int64_t c, int threads) {
+  const int64_t within = c % (threads * N);
+  return c - within + within % N * threads + within / N;
+}
+
+// Writes a row's dx and adds what the row contributes to the thread's own columns of the sums. N divides the columns.
 template <bool centred, typename T, int N, bool kept>
 __device__ __forceinline__ void GradientOfRow(const NormalizationGradCall& call, int64_t row, const RowThread& part,
-                                              float* sums, float* shared) {
+                                              const Sums& sums, float* shared) {
   const int64_t columns = call.columns;
   const RowElements<T, N, kept> dys(static_cast<const T*>(call.dy) + row * columns, part);
   const RowElements<T, N, kept> xs(static_cast<const T*>(call.x) + row * columns, part);
@@ -35,14 +57,13 @@ __device__ __forceinline__ void GradientOfRow(const NormalizationGradCall& call,
     LoadUpTo(scale + j, columns - j, by);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      // Behind the end dy and by are zeros.
       const float xhat = (x[k] - mean) * inverse, g = dy[k] * by[k];
       sum_g += g;
       sum_gx += g * xhat;
-      if (sums != nullptr && j + k < columns) {
-        sums[j + k] += dy[k] * xhat;
-        if (centred) sums[columns + j + k] += dy[k];
-      }
+      if (sums.d_scale == nullptr) continue;
+      const int64_t slot = sums.slot<N>(part, j, k);
+      sums.d_scale[slot] += dy[k] * xhat;
+      if (centred) sums.d_bias[slot] += dy[k];
     }
   });
   const float average_g = centred ? RowReduce(sum_g, SumOf(), part.threads, shared) / columns : 0.0f;
@@ -60,22 +81,31 @@ __device__ __forceinline__ void GradientOfRow(const NormalizationGradCall& call,
   });
 }
 
+__device__ __forceinline__ Sums SumsOf(const SumsPlan& plan, float* memory, int group, float* partial,
+                                       int64_t columns) {
+  if (!plan.wanted) return {};
+  if (plan.shared_bytes == 0) return {partial, partial + columns, false};
+  float* const own = memory + group * 2 * plan.slots;
+  return {own, own + plan.slots, true};
+}
+
 template <bool centred, typename T, int N, bool kept>
 __global__ void __launch_bounds__(kRowThreads)
     NormalizationGradKernel(NormalizationGradCall call, int threads_per_row, SumsPlan plan) {
   __shared__ float shared[kWarp];
   MR_DYNAMIC_SHARED(memory);
+  float* const all_sums = reinterpret_cast<float*>(memory);
   const int groups = blockDim.x / threads_per_row, group = threadIdx.x / threads_per_row;
   const RowThread part = {call.columns, static_cast<int>(threadIdx.x) % threads_per_row, threads_per_row};
-  const int64_t chunks = CeilDiv(call.rows, plan.rows_per_chunk), sums_size = 2 * call.columns;
+  const int64_t chunks = CeilDiv(call.rows, plan.rows_per_chunk);
   for (int64_t chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-    float* const partial = plan.wanted ? call.partial + chunk * sums_size : nullptr;
-    float* sums = nullptr;
-    if (plan.wanted) sums = plan.shared_bytes > 0 ? reinterpret_cast<float*>(memory) + group * sums_size : partial;
-    // A thread clears and adds to its own columns alone, so nobody waits for anybody.
-    for (int64_t j = part.column<N>(0); sums != nullptr && j < call.columns;
-         j += static_cast<int64_t>(part.threads) * N) {
-      for (int64_t c = j; c < j + N && c < call.columns; ++c) sums[c] = sums[call.columns + c] = 0;
+    float* const partial = plan.wanted ? call.partial + chunk * 2 * call.columns : nullptr;
+    const Sums sums = SumsOf(plan, all_sums, group, partial, call.columns);
+    for (int64_t j = part.column<N>(0); plan.wanted && j < call.columns; j += static_cast<int64_t>(part.threads) * N) {
+      for (int k = 0; k < N; ++k) {
+        const int64_t slot = sums.slot<N>(part, j, k);
+        sums.d_scale[slot] = sums.d_bias[slot] = 0;
+      }
     }
     const int64_t begin = chunk * plan.rows_per_chunk;
     const int64_t end = call.rows - begin < plan.rows_per_chunk ? call.rows : begin + plan.rows_per_chunk;
@@ -84,10 +114,15 @@ __global__ void __launch_bounds__(kRowThreads)
     }
     if (plan.shared_bytes == 0) continue;
     __syncthreads();
-    for (int64_t c = threadIdx.x; c < sums_size; c += blockDim.x) {
-      float sum = 0;
-      for (int g = 0; g < groups; ++g) sum += reinterpret_cast<const float*>(memory)[g * sums_size + c];
-      partial[c] = sum;
+    for (int64_t c = threadIdx.x; c < call.columns; c += blockDim.x) {
+      const int64_t slot = StripedSlot<N>(c, threads_per_row);
+      float d_scale = 0, d_bias = 0;
+      for (int g = 0; g < groups; ++g) {
+        d_scale += all_sums[g * 2 * plan.slots + slot];
+        d_bias += all_sums[(g * 2 + 1) * plan.slots + slot];
+      }
+      partial[c] = d_scale;
+      partial[call.columns + c] = d_bias;
     }
     __syncthreads();  // before the next chunk clears them
   }
@@ -118,12 +153,15 @@ __global__ void AddChunksKernel(const float* partial, int64_t chunks, int64_t co
   }
 }
 
-SumsPlan PlanOf(const NormalizationGradCall& call, int groups) {
-  const bool wanted = call.d_scale != nullptr || call.d_bias != nullptr;
-  SumsPlan plan = {.wanted = wanted, .rows_per_chunk = groups, .shared_bytes = 0};
+SumsPlan PlanOf(const NormalizationGradCall& call, const RowLaunch& shape, int per_access) {
+  const int groups = shape.rows_per_block();
+  SumsPlan plan = {.wanted = call.d_scale != nullptr || call.d_bias != nullptr,
+                   .rows_per_chunk = groups,
+                   .slots = RoundUp(call.columns, int64_t{shape.threads_per_row} * per_access),
+                   .shared_bytes = 0};
   if (!plan.wanted) return plan;
   plan.rows_per_chunk = RowsPerChunk(call.rows);
-  const int64_t bytes = static_cast<int64_t>(sizeof(float)) * groups * 2 * call.columns;
+  const int64_t bytes = static_cast<int64_t>(sizeof(float)) * groups * 2 * plan.slots;
   if (bytes <= kMostSharedSums) plan.shared_bytes = static_cast<int>(bytes);
   return plan;
 }
@@ -133,7 +171,7 @@ SumsPlan PlanOf(const NormalizationGradCall& call, int groups) {
 Code LaunchNormalizationGrad(const NormalizationGradCall& call, StreamHandle stream) {
   if (call.rows == 0 || call.columns == 0) return kSuccess;
   const auto launch = [&]<typename T, int N, bool kept>(const RowLaunch& shape) {
-    const SumsPlan plan = PlanOf(call, shape.rows_per_block());
+    const SumsPlan plan = PlanOf(call, shape, N);
     Launch at = shape.launch;
     at.blocks = std::min(CeilDiv(call.rows, plan.rows_per_chunk), kMostStridingBlocks);
     at.shared_bytes = plan.shared_bytes;
