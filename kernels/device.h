@@ -54,6 +54,8 @@ class Stream {
   virtual absl::Status Synchronize() = 0;
   virtual absl::Status Copy(void* to, const void* from, uint64_t bytes) = 0;  // within the device
   virtual absl::Status Zero(void* to, uint64_t bytes) = 0;
+  // The queue as the libraries of its device know it (CUDA: cudaStream_t); null where there is none.
+  virtual void* native() const { return nullptr; }
 };
 
 // What random operators are keyed by, besides their own `random_key` attribute: never the order of execution.

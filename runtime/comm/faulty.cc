@@ -89,6 +89,7 @@ class FaultyCommunicator : public Communicator {
     aborted_.store(true);
     inner_->Abort(std::move(why));
   }
+  absl::Status Failure() const override { return inner_->Failure(); }
 
  private:
   struct Outer {

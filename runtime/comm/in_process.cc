@@ -74,6 +74,7 @@ class InProcessCommunicator : public Communicator {
   }
 
   void Abort(absl::Status why) override { hub_->Abort(why); }
+  absl::Status Failure() const override { return hub_->FirstError(); }
 
  private:
   absl::Status Check(const Transfer& transfer) const {
