@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "kernels/backends.h"
 #include "partitioner/check_devices.h"
 #include "partitioner/cut/pins.h"
 #include "partitioner/expand_cluster.h"
@@ -47,13 +48,15 @@ absl::Status OfFile(absl::string_view path, const absl::Status& status) {
   return status.ok() ? status : absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
-// "cpu:4" -> four devices cpu:0 ... cpu:3 that share this machine's cores.
+// "cpu:4" -> four devices cpu:0 ... cpu:3 that share this machine's cores. A count of 0 may be meant as the name of one
+// device, so what keeps that kind from being used here is said first.
 absl::StatusOr<proto::Cluster> DevicesOf(const std::string& text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   int64_t count = 0;
   if (parts.size() != 2 || parts[0].empty() || !absl::SimpleAtoi(parts[1], &count)) {
     return UsageError(absl::StrCat("--devices=", text, ": KIND:COUNT is needed, for example cpu:4"));
   }
+  if (count == 0) MR_RETURN_IF_ERROR(OpenDevice(parts[0], DeviceOptions()).status());
   MR_RETURN_IF_ERROR(CheckRange("devices", count, 1, kMostDevices));
   return LocalCluster(parts[0], static_cast<int>(count));
 }
