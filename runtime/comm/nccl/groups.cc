@@ -43,7 +43,7 @@ absl::Status CheckGroups(const std::vector<NcclGroup>& groups, int size) {
           absl::StrCat("NCCL group ", g, " (", groups[g].name, ": ", absl::StrJoin(groups[g].ranks, " "), "): ", why));
     };
     const std::vector<int>& ranks = groups[g].ranks;
-    if (ranks.size() < 2 || (groups[g].directed && ranks.size() != 2)) return wrong("a group has two ranks or more, an edge two");
+    if (ranks.size() < 2 || (groups[g].directed && ranks.size() != 2)) return wrong("it has too few ranks or too many");
     for (int rank : ranks) {
       if (rank < 0 || rank >= size) return wrong(absl::StrCat("there are ", size, " ranks"));
     }
@@ -85,10 +85,12 @@ std::vector<NcclGroup> GroupsOf(const proto::ExecutionPlan& plan) {
       AddOnce(Set("ties", std::move(ranks), kTies), &groups);
     }
   }
-  for (int place = 0; place < pipeline && replicas > 1; ++place) {
-    std::vector<int> ranks;
-    for (int replica = 0; replica < replicas; ++replica) ranks.push_back(place + replica * pipeline);
-    AddOnce(Set("replicas", std::move(ranks), kReplicas), &groups);
+  for (const proto::Bucket& bucket : plan.buckets()) {
+    std::vector<int> ranks(bucket.replicas().begin(), bucket.replicas().end());
+    for (int replica = 0; replica < replicas && bucket.replicas().empty(); ++replica) {
+      ranks.push_back(static_cast<int>(bucket.owner()) + replica * pipeline);
+    }
+    if (ranks.size() > 1) AddOnce(Set("replicas", std::move(ranks), kReplicas), &groups);
   }
   return groups;
 }

@@ -23,7 +23,7 @@
 namespace millrace {
 
 bool NcclIsLinked();
-std::string NcclVersion();  // "NCCL 2.28.9"; empty where it is not linked
+std::string NcclVersion();  // "NCCL 2.28.9"; empty where there is none
 
 struct NcclOptions {
   CommunicatorOptions waits;
@@ -37,6 +37,7 @@ struct NcclOptions {
   // After that both are taken to repeat the same program.
   uint64_t checked_transfers = 4096;
   absl::Duration set_up_within = absl::Minutes(5);
+  absl::Duration leave_within = absl::Seconds(1);  // how long the end waits for the other ranks' ends
 };
 
 // Beyond what communicator.h says:

@@ -67,7 +67,8 @@ class NcclApi {
   virtual std::string Describe(Code code, Comm comm) = 0;
 };
 
-// The library of this process, for ever. UNIMPLEMENTED in a build without NCCL (no_nccl.cc).
+// The library of this process, for ever. UNIMPLEMENTED in a build without NCCL (no_nccl.cc); UNAVAILABLE when it is not
+// on this machine, or too old.
 absl::StatusOr<NcclApi*> TheNccl();
 
 }  // namespace millrace::nccl

@@ -14,7 +14,6 @@ namespace {
 
 constexpr char kKey[] = "nccl/id";
 constexpr uint64_t kWord = 16;  // bytes of a first word
-constexpr auto kLeaveWithin = std::chrono::seconds(1);
 constexpr auto kPause = std::chrono::microseconds(100);
 
 Patience::Clock::time_point Deadline(absl::Duration within) {
@@ -78,7 +77,7 @@ DeviceCommunicator::~DeviceCommunicator() {
   if (Failure().ok()) RetireFinished();
   bool pending = false;
   for (const Record& record : records_) pending = pending || record.open;
-  if (!pending && Failure().ok()) comms_.Close(Patience::Clock::now() + kLeaveWithin);
+  if (!pending && Failure().ok()) comms_.Close(Deadline(options_.leave_within));
   comms_.Abort();
   for (const std::unique_ptr<Stream>& stream : streams_) (void)stream->Synchronize();
 }
