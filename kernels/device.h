@@ -109,6 +109,8 @@ class Device {
   virtual ~Device() = default;
   virtual std::string kind() const = 0;  // "cpu", "reference"
   virtual std::string name() const = 0;  // processor's model name, for reports and cost tables
+  // Whether the host reads and writes its memory as its own.
+  virtual bool memory_is_hosts() const { return true; }
   // RESOURCE_EXHAUSTED when there is not that much memory.
   virtual absl::StatusOr<Buffer> Allocate(uint64_t bytes) = 0;
   virtual absl::StatusOr<std::unique_ptr<Stream>> NewStream() = 0;

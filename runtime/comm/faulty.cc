@@ -90,6 +90,7 @@ class FaultyCommunicator : public Communicator {
     inner_->Abort(std::move(why));
   }
   absl::Status Failure() const override { return inner_->Failure(); }
+  absl::Status Attach(Device* device) override { return inner_->Attach(device); }
 
  private:
   struct Outer {

@@ -31,6 +31,7 @@ class HangReporting : public Communicator {
   }
   void Abort(absl::Status why) override { inner_->Abort(std::move(why)); }
   absl::Status Failure() const override { return inner_->Failure(); }
+  absl::Status Attach(Device* device) override { return inner_->Attach(device); }
 
  private:
   const std::unique_ptr<Communicator> inner_;

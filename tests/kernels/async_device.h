@@ -77,6 +77,7 @@ class AsyncDevice : public Device {
 
   std::string kind() const override { return "async"; }
   std::string name() const override { return "threads that stand for a GPU"; }
+  bool memory_is_hosts() const override { return false; }
   absl::StatusOr<Buffer> Allocate(uint64_t bytes) override { return inner_->Allocate(bytes); }
   absl::StatusOr<std::unique_ptr<Stream>> NewStream() override;
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override { return std::make_unique<AsyncEvent>(); }

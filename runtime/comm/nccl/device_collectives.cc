@@ -37,6 +37,7 @@ struct DeviceCommunicator::Shape {
 };
 
 absl::StatusOr<DeviceCommunicator::Shape> DeviceCommunicator::ShapeOf(const Collective& collective) const {
+  if (device_ == nullptr) return NotAttached();
   MR_RETURN_IF_ERROR(CheckCollective(collective, rank_));
   Shape shape;
   shape.extents = ExtentsOf(collective);

@@ -33,7 +33,12 @@ Patience::Clock::time_point DeviceCommunicator::LaunchUntil() const {
   return Patience::Clock::now() + std::chrono::nanoseconds(absl::ToInt64Nanoseconds(limit));
 }
 
+absl::Status DeviceCommunicator::NotAttached() const {
+  return absl::FailedPreconditionError(absl::StrCat("NCCL: rank ", rank_, " is not attached to a device yet"));
+}
+
 absl::Status DeviceCommunicator::Check(absl::Span<const Transfer> group) {
+  if (device_ == nullptr) return NotAttached();
   MR_RETURN_IF_ERROR(CheckTransfersWithOthers(rank_, size_, group));
   const auto twice = [&](const Transfer& t) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -295,6 +300,7 @@ absl::Status DeviceCommunicator::Aborted() {
 
 absl::Status DeviceCommunicator::Register(void* memory, uint64_t bytes) {
   if (!Failure().ok()) return Aborted();
+  if (device_ == nullptr) return NotAttached();
   const absl::Status status = comms_.Register(memory, bytes);
   return status.ok() ? status : Fail(status);
 }

@@ -23,12 +23,11 @@ namespace millrace::nccl {
 
 class DeviceCommunicator : public NcclCommunicator {
  public:
-  DeviceCommunicator(NcclApi* api, std::unique_ptr<Communicator> control, Device* device, const NcclOptions& options);
+  DeviceCommunicator(NcclApi* api, Exchange* exchange, std::unique_ptr<Communicator> control,
+                     const NcclOptions& options);
   ~DeviceCommunicator() override;
 
-  // Streams, communicators, first words over each connection. Once.
-  absl::Status Open(const UniqueId& id);
-
+  absl::Status Attach(Device* device) override;
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override { return PostOn(nullptr, group); }
@@ -75,6 +74,7 @@ class DeviceCommunicator : public NcclCommunicator {
 
   // ---- device_communicator.cc
   absl::StatusOr<Ticket> PostOn(Stream* after, absl::Span<const Transfer> group);
+  absl::Status NotAttached() const;
   absl::Status Check(absl::Span<const Transfer> group);
   absl::StatusOr<uint32_t> Take();  // an open record
   absl::Status Launch(Record* record);
@@ -95,6 +95,7 @@ class DeviceCommunicator : public NcclCommunicator {
   int ChannelOf(const Transfer& transfer) const;
 
   // ---- set_up.cc
+  absl::Status Open(const UniqueId& id);  // streams, communicators, first words over each connection
   absl::Status Connect(Patience::Clock::time_point until);
 
   // ---- device_collectives.cc
@@ -110,7 +111,8 @@ class DeviceCommunicator : public NcclCommunicator {
   absl::Status Overdue();
 
   NcclApi* const api_;
-  Device* const device_;
+  Exchange* const exchange_;   // until attached
+  Device* device_ = nullptr;   // null: not attached yet
   const NcclOptions options_;
   const int rank_, size_, spins_;
   const GroupRoutes routes_;

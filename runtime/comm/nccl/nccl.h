@@ -70,13 +70,14 @@ class NcclCommunicator : public Communicator {
   virtual absl::StatusOr<Ticket> StartOrdered(const Collective& collective, Stream* after, const SumFn& sum) = 0;
 };
 
-// Every rank calls it, with its own exchange, control and device; the ranks find each other through `exchange`, which
+// Every rank calls it, with its own exchange and control. The ranks find each other in Attach, through `exchange`, which
 // must be one that strangers cannot join: NCCL's unique id, which opens its sockets, goes through it. `control` carries
-// what the host says, and errors. `device` must outlive the result. UNAVAILABLE with NCCL's words when it cannot be set
-// up; FAILED_PRECONDITION when ranks have different versions of NCCL. No environment variable is set.
-absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(Exchange& exchange,
+// what the host says, and errors. Attach returns UNAVAILABLE with NCCL's words when it cannot be set up, and
+// FAILED_PRECONDITION when ranks have different versions of NCCL; `exchange` must live until then. No environment
+// variable is set.
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(Exchange* exchange,
                                                                        std::unique_ptr<Communicator> control,
-                                                                       Device* device, const NcclOptions& options);
+                                                                       const NcclOptions& options);
 
 // NCCL's collectives behind the interface of collectives.h; with a sum, those in rank order. For device memory. The
 // communicator must outlive it.

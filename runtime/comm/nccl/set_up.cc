@@ -52,10 +52,10 @@ absl::StatusOr<UniqueId> Agree(NcclApi* api, Exchange& exchange, absl::Time dead
 
 }  // namespace
 
-DeviceCommunicator::DeviceCommunicator(NcclApi* api, std::unique_ptr<Communicator> control, Device* device,
+DeviceCommunicator::DeviceCommunicator(NcclApi* api, Exchange* exchange, std::unique_ptr<Communicator> control,
                                        const NcclOptions& options)
     : api_(api),
-      device_(device),
+      exchange_(exchange),
       options_(options),
       rank_(control->rank()),
       size_(control->size()),
@@ -82,9 +82,18 @@ DeviceCommunicator::~DeviceCommunicator() {
   for (const std::unique_ptr<Stream>& stream : streams_) (void)stream->Synchronize();
 }
 
+absl::Status DeviceCommunicator::Attach(Device* device) {
+  if (device_ != nullptr) return absl::FailedPreconditionError("NCCL: a communicator is attached to one device, once");
+  device_ = device;
+  const absl::StatusOr<UniqueId> id = Agree(api_, *exchange_, absl::Now() + options_.set_up_within);
+  absl::Status status = id.status();
+  if (status.ok()) status = Open(*id);
+  if (!status.ok()) Abort(status);  // the others are told why
+  return Failure();
+}
+
 absl::Status DeviceCommunicator::Open(const UniqueId& id) {
   const auto until = Deadline(options_.set_up_within);
-  MR_RETURN_IF_ERROR(CheckGroups(options_.groups, size_));
   const auto new_stream = [this]() -> absl::Status {
     MR_ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, device_->NewStream());
     streams_.push_back(std::move(stream));
@@ -151,31 +160,25 @@ absl::Status DeviceCommunicator::Connect(Patience::Clock::time_point until) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeDeviceCommunicator(NcclApi* api, Exchange& exchange,
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeDeviceCommunicator(NcclApi* api, Exchange* exchange,
                                                                          std::unique_ptr<Communicator> control,
-                                                                         Device* device, const NcclOptions& options) {
-  if (control->rank() != exchange.rank() || control->size() != exchange.size()) {
+                                                                         const NcclOptions& options) {
+  if (control->rank() != exchange->rank() || control->size() != exchange->size()) {
     return absl::InvalidArgumentError("NCCL: the exchange and the host's communicator are of different ranks");
   }
-  MR_ASSIGN_OR_RETURN(const UniqueId id, Agree(api, exchange, absl::Now() + options.set_up_within));
-  auto made = std::make_unique<DeviceCommunicator>(api, std::move(control), device, options);
-  if (const absl::Status status = made->Open(id); !status.ok()) {
-    made->Abort(status);  // the others are told why
-    const absl::Status first = made->Failure();
-    return first;
-  }
-  return made;
+  MR_RETURN_IF_ERROR(CheckGroups(options.groups, control->size()));
+  return std::make_unique<DeviceCommunicator>(api, exchange, std::move(control), options);
 }
 
 }  // namespace millrace::nccl
 
 namespace millrace {
 
-absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(Exchange& exchange,
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(Exchange* exchange,
                                                                        std::unique_ptr<Communicator> control,
-                                                                       Device* device, const NcclOptions& options) {
+                                                                       const NcclOptions& options) {
   MR_ASSIGN_OR_RETURN(nccl::NcclApi * api, nccl::TheNccl());
-  return nccl::MakeDeviceCommunicator(api, exchange, std::move(control), device, options);
+  return nccl::MakeDeviceCommunicator(api, exchange, std::move(control), options);
 }
 
 }  // namespace millrace

@@ -11,9 +11,9 @@
 namespace millrace::nccl {
 
 // `api` must outlive the result.
-absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeDeviceCommunicator(NcclApi* api, Exchange& exchange,
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeDeviceCommunicator(NcclApi* api, Exchange* exchange,
                                                                          std::unique_ptr<Communicator> control,
-                                                                         Device* device, const NcclOptions& options);
+                                                                         const NcclOptions& options);
 
 }  // namespace millrace::nccl
 

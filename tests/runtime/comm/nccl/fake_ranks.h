@@ -40,9 +40,11 @@ struct FakeRanks {
   void Open(const NcclOptions& options) {
     auto controls = MakeInProcessCommunicators(world.size, options.waits);
     OnEveryRank([&](int r) {
-      auto made = MakeDeviceCommunicator(apis[r].get(), *exchanges[r], std::move(controls[r]), devices[r].get(), options);
+      auto made = MakeDeviceCommunicator(apis[r].get(), exchanges[r].get(), std::move(controls[r]), options);
       results[r] = made.status();
-      if (made.ok()) communicators[r] = *std::move(made);
+      if (!made.ok()) return;
+      communicators[r] = *std::move(made);
+      results[r] = communicators[r]->Attach(devices[r].get());
     });
   }
   void OpenWell(const NcclOptions& options) {

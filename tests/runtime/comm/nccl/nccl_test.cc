@@ -84,10 +84,14 @@ TEST(Nccl, SetUpEndsWhenARankDoesNotCome) {
   NcclOptions options;
   options.set_up_within = absl::Milliseconds(50);
   auto controls = MakeInProcessCommunicators(2);
-  auto alone = MakeDeviceCommunicator(ranks.apis[0].get(), *ranks.exchanges[0], std::move(controls[0]),
-                                      ranks.devices[0].get(), options);
-  EXPECT_EQ(alone.status().code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(std::string(alone.status().message()), HasSubstr("ranks 1"));
+  auto alone =
+      MakeDeviceCommunicator(ranks.apis[0].get(), ranks.exchanges[0].get(), std::move(controls[0]), options);
+  ASSERT_TRUE(alone.ok());
+  char memory[4] = {};
+  EXPECT_EQ((*alone)->Post({{true, 1, 0, memory, 4}}).status().code(), absl::StatusCode::kFailedPrecondition);
+  const absl::Status status = (*alone)->Attach(ranks.devices[0].get());
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ranks 1"));
 }
 
 TEST(Nccl, BadGroupsAreRefused) {
