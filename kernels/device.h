@@ -100,7 +100,8 @@ class Kernel {
 
 struct DeviceOptions {
   int index = 0;
-  int threads = 1;  // CPU: how many threads a stream's work is divided among, the caller included
+  int threads = 1;    // CPU: how many threads a stream's work is divided among, the caller included
+  bool tf32 = false;  // CUDA: float32 products may round their operands to TF32, 10 bits of mantissa
 };
 
 // Thread-safe.

@@ -3,6 +3,7 @@
 // or stands still along it.
 #include "kernels/cuda/binary.h"
 #include "kernels/cuda/dispatch.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/vector.cuh"
 
 namespace millrace::cuda {
@@ -58,13 +59,8 @@ Code LaunchIndexed(const BinaryCall& call, int64_t elements, StreamHandle stream
   T* y = static_cast<T*>(call.y);
   const bool vectorises = Vectorises<T>(call);
   const Launch at = ForElements(elements, vectorises ? kPerAccess<T> : 1);
-  if (at.empty()) return kSuccess;
-  if (vectorises) {
-    BinaryKernel<op, T, Index, kPerAccess<T>><<<at.blocks, at.threads, 0, stream>>>(a, b, y, call.walk, elements);
-  } else {
-    BinaryKernel<op, T, Index, 1><<<at.blocks, at.threads, 0, stream>>>(a, b, y, call.walk, elements);
-  }
-  return cudaGetLastError();
+  if (!vectorises) return LaunchKernel(BinaryKernel<op, T, Index, 1>, at, stream, a, b, y, call.walk, elements);
+  return LaunchKernel(BinaryKernel<op, T, Index, kPerAccess<T>>, at, stream, a, b, y, call.walk, elements);
 }
 
 template <BinaryOp op>

@@ -5,33 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/cuda_device.h"
-#include "kernels/cuda/families.h"
+#include "kernels/cuda/lt_library.h"
+#include "kernels/cuda/lt_matmul.h"
+#include "kernels/cuda/op_table.h"
 #include "proto/status_macros.h"
 
 namespace millrace {
 namespace {
-
-constexpr cuda::OpFamily kFamilies[] = {
-    // unary.cc, binary.cc
-    {"Identity", cuda::NewCopy},
-    {"Neg", cuda::NewUnary},
-    {"Relu", cuda::NewUnary},
-    {"Tanh", cuda::NewUnary},
-    {"Sigmoid", cuda::NewUnary},
-    {"Silu", cuda::NewUnary},
-    {"Gelu", cuda::NewUnary},
-    {"ReluGrad", cuda::NewUnary},
-    {"SiluGrad", cuda::NewUnary},
-    {"GeluGrad", cuda::NewUnary},
-    {"TanhGrad", cuda::NewUnary},
-    {"SigmoidGrad", cuda::NewUnary},
-    {"Add", cuda::NewBinary},
-    {"Sub", cuda::NewBinary},
-    {"Mul", cuda::NewBinary},
-    {"Div", cuda::NewBinary},
-    // copies
-    {"Reshape", cuda::NewCopy},
-};
 
 std::string Version(int number) { return absl::StrCat(number / 1000, ".", number % 1000 / 10); }
 
@@ -43,9 +23,15 @@ absl::StatusOr<std::unique_ptr<Device>> OpenCuda(const DeviceOptions& options) {
   cuda::CudaApi& api = cuda::RealCudaApi();
   cuda::Machine machine;
   MR_ASSIGN_OR_RETURN(machine.chip, cuda::FindChip(api, options.index));
-  return std::make_unique<cuda::CudaDevice>(api, std::move(machine), kFamilies);
+  machine.tf32 = options.tf32;
+  MR_ASSIGN_OR_RETURN(machine.matmuls, cuda::MakeLtMatMuls({&api, options.index}));
+  return std::make_unique<cuda::CudaDevice>(api, std::move(machine), cuda::OpTable());
 }
 
-std::string CudaLibraryVersions() { return absl::StrCat("CUDA ", Version(cuda::RealCudaApi().RuntimeVersion())); }
+std::string CudaLibraryVersions() {
+  std::string versions = absl::StrCat("CUDA ", Version(cuda::RealCudaApi().RuntimeVersion()));
+  if (const auto lt = cuda::LtLibrary::Load(); lt.ok()) absl::StrAppend(&versions, ", cuBLASLt ", (*lt)->Version());
+  return versions;
+}
 
 }  // namespace millrace

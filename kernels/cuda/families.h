@@ -13,6 +13,11 @@
 //   unary.cc       The family: element types checked, geometry (launch.h) and scratch fixed at preparation; a
 //                  CudaKernel whose Launch passes addresses on. Nothing is decided per call but what addresses decide.
 //
+// The .cu goes into a FAMILY_kernels target, its header into :launchers, the .cc into FAMILY (BUILD.bazel), the operator
+// into op_table.cc. Launch by LaunchKernel, never by <<<>>>, and take dynamic shared memory by MR_DYNAMIC_SHARED: then
+// g++ compiles the file too, for the emulator of tests/kernels/cuda (add it to emulated_kernels), and the conformance
+// suite runs the kernel on any machine: //tests/conformance:emulated_cuda_kernels_test.
+//
 // Rules. Never the default stream. No waiting, no allocation, nothing that cannot be captured into a graph. No
 // floating-point atomics, no result that depends on the number of multiprocessors: sums go in a fixed tree
 // (block_reduce.cuh). Tails go through the code of the body (vector.cuh). Sizes and indices are int64_t unless a bound
@@ -35,6 +40,10 @@ struct OpFamily {
   absl::string_view op;
   KernelOr (*make)(const Machine& machine, const OpDesc& desc);
 };
+
+KernelOr NewMatMul(const Machine& machine, const OpDesc& desc);  // MatMul, Gemm, FusedMatMul
+KernelOr NewMatMulWeightGrad(const Machine& machine, const OpDesc& desc);
+KernelOr NewLinearCrossEntropy(const Machine& machine, const OpDesc& desc);
 
 KernelOr NewCopy(const Machine& machine, const OpDesc& desc);    // Identity, Reshape
 KernelOr NewUnary(const Machine& machine, const OpDesc& desc);   // Neg, Relu, ... and their gradients

@@ -8,7 +8,7 @@
 
 namespace millrace::cuda {
 
-class LtMatMuls;
+class MatMulLibrary;
 class CudnnLibrary;
 
 // Held by the CudaDevice, which outlives its kernels. The pointers are null in tests of host decisions; a family that
@@ -16,7 +16,7 @@ class CudnnLibrary;
 struct Machine {
   Chip chip;
   bool tf32 = false;             // float32 products may round their operands to 10 bits of mantissa
-  std::shared_ptr<LtMatMuls> matmuls;  // cuBLASLt
+  std::shared_ptr<MatMulLibrary> matmuls;  // cuBLASLt
   std::shared_ptr<CudnnLibrary> cudnn;
 };
 

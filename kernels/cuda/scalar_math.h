@@ -9,6 +9,7 @@
 namespace millrace::cuda {
 
 enum class MapOp : int {
+  kIdentity,
   kNeg,
   kRelu,
   kTanh,
@@ -57,6 +58,7 @@ MR_HOST_DEVICE float GeluTanhSlope(float x) {
 // One operand; the gradients are of two.
 template <MapOp op>
 MR_HOST_DEVICE float Map(float x) {
+  if constexpr (op == MapOp::kIdentity) return x;
   if constexpr (op == MapOp::kNeg) return -x;
   if constexpr (op == MapOp::kRelu) return Relu(x);
   if constexpr (op == MapOp::kTanh) return tanhf(x);

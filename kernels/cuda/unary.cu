@@ -1,6 +1,7 @@
 // Bound by memory: two accesses per element and gradient three, 8 (12) bytes in f32, 4 (6) in bf16 and f16. At 16 bytes
 // per thread and access about 90 % of the device's rate can be had.
 #include "kernels/cuda/dispatch.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/unary.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -32,13 +33,8 @@ Code LaunchMap(const UnaryCall& call, StreamHandle stream) {
   T* y = static_cast<T*>(call.y);
   const int n = VectorElements(sizeof(T), {Address(a), Address(b), Address(y)});
   const Launch at = ForElements(call.elements, n);
-  if (at.empty()) return kSuccess;
-  if (n > 1) {
-    UnaryKernel<op, T, kPerAccess<T>><<<at.blocks, at.threads, 0, stream>>>(a, b, y, call.elements);
-  } else {
-    UnaryKernel<op, T, 1><<<at.blocks, at.threads, 0, stream>>>(a, b, y, call.elements);
-  }
-  return cudaGetLastError();
+  if (n == 1) return LaunchKernel(UnaryKernel<op, T, 1>, at, stream, a, b, y, call.elements);
+  return LaunchKernel(UnaryKernel<op, T, kPerAccess<T>>, at, stream, a, b, y, call.elements);
 }
 
 template <MapOp op>
@@ -50,6 +46,7 @@ Code LaunchOp(const UnaryCall& call, StreamHandle stream) {
 
 Code LaunchUnary(const UnaryCall& call, StreamHandle stream) {
   switch (call.op) {
+    case MapOp::kIdentity: return LaunchOp<MapOp::kIdentity>(call, stream);
     case MapOp::kNeg: return LaunchOp<MapOp::kNeg>(call, stream);
     case MapOp::kRelu: return LaunchOp<MapOp::kRelu>(call, stream);
     case MapOp::kTanh: return LaunchOp<MapOp::kTanh>(call, stream);

@@ -1,6 +1,7 @@
 """CUDA sources: nvcc makes objects of .cu files, which a cc_library links."""
 
 load("@rules_cc//cc:defs.bzl", "cc_library")
+load("//third_party/bazel:defs.bzl", "COPTS")
 
 # For targets that make no sense without a toolkit; `bazel build //...` passes over them.
 ONLY_WITH_CUDA = select({
@@ -75,7 +76,33 @@ def mr_cuda_library(name, srcs, hdrs = [], deps = [], nvcc_flags = [], **kwargs)
         hdrs = hdrs,
         # One copy of the CUDA runtime per program, in the program itself, also where tests link shared libraries.
         linkstatic = True,
+        # Nothing but these objects has their symbols, wherever a linker meets them.
+        alwayslink = True,
         deps = deps + ["@cuda//:cudart"],
+        target_compatible_with = ONLY_WITH_CUDA,
+        **kwargs
+    )
+
+def mr_emulated_cuda_library(name, srcs, deps, **kwargs):
+    """The same .cu files compiled by g++ for the emulator of tests/kernels/cuda, which `deps` holds."""
+    copies = []
+    for source in srcs:
+        copy = "%s_%s.cc" % (name, source.split(":")[1][:-len(".cu")])
+        native.genrule(
+            name = copy + "_copy",
+            srcs = [source],
+            outs = [copy],
+            cmd = "cp $< $@",
+        )
+        copies.append(copy)
+    cc_library(
+        name = name,
+        testonly = True,
+        srcs = copies,
+        copts = COPTS + ["-O2", "-include", "tests/kernels/cuda/emulator.h", "-Wno-unknown-pragmas"],
+        linkstatic = True,
+        alwayslink = True,
+        deps = deps,
         target_compatible_with = ONLY_WITH_CUDA,
         **kwargs
     )
