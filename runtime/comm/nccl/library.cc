@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/comm/nccl/nccl.h"
 #include "runtime/comm/nccl/nccl_api.h"
+#include "runtime/comm/nccl/sum_in_order.h"
 
 namespace millrace::nccl {
 namespace {
@@ -192,7 +193,36 @@ absl::StatusOr<NcclApi*> TheNccl() {
 
 namespace millrace {
 
+namespace {
+
+absl::Status SumOnStream(Stream& stream, DType dtype, absl::Span<const void* const> operands, void* out,
+                         uint64_t count) {
+  nccl::Summed type = nccl::Summed::kF32;
+  switch (dtype) {
+    case proto::F32: break;
+    case proto::F64: type = nccl::Summed::kF64; break;
+    case proto::BF16: type = nccl::Summed::kBF16; break;
+    case proto::F16: type = nccl::Summed::kF16; break;
+    case proto::I32: type = nccl::Summed::kU32; break;
+    case proto::I64: type = nccl::Summed::kU64; break;
+    default: return absl::InvalidArgumentError(absl::StrCat(Name(dtype), " has no sum"));
+  }
+  if (operands.empty() || operands.size() > nccl::kMostOperands) {
+    return absl::InvalidArgumentError(absl::StrCat("a sum in rank order takes 1 to ", nccl::kMostOperands,
+                                                   " ranks, not ", operands.size()));
+  }
+  const int code = nccl::LaunchSumInOrder(type, operands.data(), static_cast<int>(operands.size()), out, count,
+                                          stream.native());
+  if (code == cudaSuccess) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("CUDA: the sum in rank order: ", cudaGetErrorName(static_cast<cudaError_t>(code))));
+}
+
+}  // namespace
+
 bool NcclIsLinked() { return true; }
+
+NcclCommunicator::SumFn SumOnGpu() { return SumOnStream; }
 
 std::string NcclVersion() {
   int version = 0;

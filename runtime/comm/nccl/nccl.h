@@ -79,6 +79,10 @@ absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(Exchange*
                                                                        std::unique_ptr<Communicator> control,
                                                                        const NcclOptions& options);
 
+// SumInOrder of runtime/comm/sum.h on a GPU, of at most 128 operands: for StartOrdered. UNIMPLEMENTED, when it is called,
+// in a build without NCCL.
+NcclCommunicator::SumFn SumOnGpu();
+
 // NCCL's collectives behind the interface of collectives.h; with a sum, those in rank order. For device memory. The
 // communicator must outlive it.
 std::unique_ptr<Collectives> MakeNcclCollectives(NcclCommunicator* communicator, NcclCommunicator::SumFn ordered = {});
