@@ -39,10 +39,13 @@ class StagedCommunicator : public Communicator {
     std::vector<Buffer> buffers;
   };
   absl::Status Arrive(Ticket ticket);
+  absl::StatusOr<Buffer> Take(uint64_t bytes);
+  void GiveBack(Staged staged);
 
   const std::shared_ptr<void> keep_;
   Device* const device_;
   std::map<Ticket, Staged> staged_;
+  std::multimap<uint64_t, Buffer> free_;  // by size
   const std::unique_ptr<Communicator> inner_;  // dies before the buffers
 };
 

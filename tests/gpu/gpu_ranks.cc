@@ -39,7 +39,8 @@ absl::StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
   return OpenCuda(options);
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> Attached(std::shared_ptr<Keep> keep, std::unique_ptr<Communicator> inner) {
+absl::StatusOr<std::unique_ptr<Communicator>> Attached(std::shared_ptr<Keep> keep,
+                                                       std::unique_ptr<Communicator> inner) {
   Device* const device = keep->device.get();
   MR_RETURN_IF_ERROR(inner->Attach(device));
   return std::make_unique<StagedCommunicator>(std::move(keep), device, std::move(inner));

@@ -1,4 +1,5 @@
-// The conformance suites as a GPU machine runs them: tools/gpu_check links them. Without a GPU every case skips by name.
+// The conformance suites as a GPU machine runs them: tools/gpu_check links them. Without a GPU every case skips by
+// name.
 #include "kernels/cuda/cuda.h"
 #include "tests/conformance/communicator_test.h"
 #include "tests/conformance/kernel_test.h"

@@ -1,6 +1,6 @@
 // Devices whose streams work later, as GPUs do: over copies between them and over NCCL's fake, training gives the bits
-// that the same kernels give when the host waits for each. What the host must order, it orders; what two ranks send each
-// other, both list alike.
+// that the same kernels give when the host waits for each. What the host must order, it orders; what two ranks send
+// each other, both list alike.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,7 +55,8 @@ RunOptions Steps() {
 // An AsyncDevice with the device whose kernels it runs.
 class OwningAsyncDevice : public AsyncDevice {
  public:
-  explicit OwningAsyncDevice(std::unique_ptr<Device> inner) : AsyncDevice(inner.get(), kDelay), inner_(std::move(inner)) {}
+  explicit OwningAsyncDevice(std::unique_ptr<Device> inner)
+      : AsyncDevice(inner.get(), kDelay), inner_(std::move(inner)) {}
 
  private:
   const std::unique_ptr<Device> inner_;
@@ -63,7 +64,8 @@ class OwningAsyncDevice : public AsyncDevice {
 
 RunOptions OnDevices() {
   RunOptions options = Steps();
-  options.open_device = [](absl::string_view, int, const DeviceOptions& device) -> absl::StatusOr<std::unique_ptr<Device>> {
+  options.open_device = [](absl::string_view, int,
+                           const DeviceOptions& device) -> absl::StatusOr<std::unique_ptr<Device>> {
     auto inner = OpenDevice("cpu", device);
     if (!inner.ok()) return inner.status();
     return std::make_unique<OwningAsyncDevice>(*std::move(inner));
@@ -96,7 +98,8 @@ absl::StatusOr<RunResult> RunOverNccl(const proto::ExecutionPlan& plan, bool one
     nccl.leave_within = absl::Milliseconds(10);
     std::vector<std::unique_ptr<Communicator>> made;
     for (int r = 0; r < ranks; ++r) {
-      auto one = nccl::MakeDeviceCommunicator(fakes.apis[r].get(), fakes.exchanges[r].get(), std::move(controls[r]), nccl);
+      auto one =
+          nccl::MakeDeviceCommunicator(fakes.apis[r].get(), fakes.exchanges[r].get(), std::move(controls[r]), nccl);
       EXPECT_TRUE(one.ok()) << one.status();
       made.push_back(*std::move(one));
     }

@@ -16,9 +16,7 @@ constexpr uint64_t kPattern = 1 << 20;  // random elements; larger tensors repea
 constexpr double kLeastSeconds = 0.1;   // of a run
 constexpr int kRuns = 3, kMostCalls = 2000;
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 template <typename T>
 std::vector<char> Pattern(uint64_t elements) {

@@ -47,8 +47,7 @@ void AddRows(DType t, List* list) {
             {Of(t, {kSequences, kLength, kWidth}), Of(t, {kLength, 32}), Of(t, {kLength, 32})},
             {Of(t, {kSequences, kLength, kWidth})}, Attributes().SetInt("num_heads", kHeads));
   list->Add("Gather" + type, "Gather", {Of(t, {kVocabulary, kWidth}), Of(proto::I64, {kTokens})}, {x});
-  list->Add("GatherGrad" + type, "GatherGrad", {x, Of(proto::I64, {kTokens})},
-            {Of(proto::F32, {kVocabulary, kWidth})});
+  list->Add("GatherGrad" + type, "GatherGrad", {x, Of(proto::I64, {kTokens})}, {Of(proto::F32, {kVocabulary, kWidth})});
   list->Add("ReduceSumTo" + type, "ReduceSumTo", {wide}, {Of(t, {4 * kWidth})});
 }
 
@@ -65,12 +64,13 @@ void AddProduct(const std::string& name, DType t, int64_t m, int64_t k, int64_t 
                 bool bias, bool residual, List* list) {
   const TensorSpec y = Of(t, {m, n});
   list->Add(absl::StrCat(name, " ", Name(t), " ", m, "x", k, "x", n), "FusedMatMul",
-            {Of(t, {m, k}), Of(t, {k, n}), bias ? Of(t, {n}) : TensorSpec(), residual ? y : TensorSpec()}, {y}, attributes,
-            2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n));
+            {Of(t, {m, k}), Of(t, {k, n}), bias ? Of(t, {n}) : TensorSpec(), residual ? y : TensorSpec()}, {y},
+            attributes, 2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n));
 }
 
 void AddProducts(List* list) {
-  for (DType t : {proto::BF16, proto::F16, proto::F32}) AddProduct("square product", t, 8192, 8192, 8192, {}, false, false, list);
+  for (DType t : {proto::BF16, proto::F16, proto::F32})
+    AddProduct("square product", t, 8192, 8192, 8192, {}, false, false, list);
   const DType t = proto::BF16;
   AddProduct("qkv", t, kTokens, kWidth, 3 * kWidth, {}, true, false, list);
   AddProduct("up, GELU", t, kTokens, kWidth, 4 * kWidth, Attributes().SetString("activation", "GeluTanh"), true, false,

@@ -15,9 +15,12 @@ constexpr int kQuickLooks = 200;  // before the first pause: a launch takes some
 absl::StatusCode CodeOf(Code code) {
   switch (code) {
     case Code::kInvalidArgument:
-    case Code::kInvalidUsage: return absl::StatusCode::kFailedPrecondition;
-    case Code::kInternalError: return absl::StatusCode::kInternal;
-    default: return absl::StatusCode::kUnavailable;
+    case Code::kInvalidUsage:
+      return absl::StatusCode::kFailedPrecondition;
+    case Code::kInternalError:
+      return absl::StatusCode::kInternal;
+    default:
+      return absl::StatusCode::kUnavailable;
   }
 }
 
@@ -25,8 +28,9 @@ absl::StatusCode CodeOf(Code code) {
 
 absl::Status Comms::ToStatus(Code code, Comm comm, absl::string_view what) {
   if (code == Code::kSuccess || code == Code::kInProgress) return absl::OkStatus();
-  const char* const advice = code == Code::kInvalidUsage ? " (set NCCL_DEBUG=INFO to see more; each rank needs a GPU of its own)"
-                                                         : " (set NCCL_DEBUG=INFO to see more)";
+  const char* const advice = code == Code::kInvalidUsage
+                                 ? " (set NCCL_DEBUG=INFO to see more; each rank needs a GPU of its own)"
+                                 : " (set NCCL_DEBUG=INFO to see more)";
   return absl::Status(CodeOf(code),
                       absl::StrCat("NCCL: rank ", rank_, ", ", what, ": ", api_->Describe(code, comm), advice));
 }
@@ -88,8 +92,9 @@ absl::Status Comms::Open(const UniqueId& id, const std::vector<NcclGroup>& group
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (aborted_) return Aborted();
-      MR_RETURN_IF_ERROR(ToStatus(
-          api_->Split(all.comm, color, key, /*share=*/true, child == nullptr ? &nobody : &child->comm), all.comm, what));
+      MR_RETURN_IF_ERROR(
+          ToStatus(api_->Split(all.comm, color, key, /*share=*/true, child == nullptr ? &nobody : &child->comm),
+                   all.comm, what));
     }
     // The parent first: NCCL fills in the child when the parent is done, and takes no other call before.
     MR_RETURN_IF_ERROR(Settle(all.comm, what, until));

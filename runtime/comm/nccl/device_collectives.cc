@@ -7,6 +7,7 @@
 #include "proto/status_macros.h"
 #include "runtime/comm/collective_shape.h"
 #include "runtime/comm/nccl/device_communicator.h"
+#include "runtime/trace/profiler_range.h"
 
 namespace millrace::nccl {
 namespace {
@@ -46,7 +47,8 @@ absl::StatusOr<DeviceCommunicator::Shape> DeviceCommunicator::ShapeOf(const Coll
   shape.own = collective.ranks == comms_.ranks(0);
   for (size_t g = 0; g < options_.groups.size() && !options_.one_communicator && !shape.own; ++g) {
     const NcclGroup& group = options_.groups[g];
-    if (group.directed || group.ranks != collective.ranks || !(group.tag_classes >> (collective.tag >> 62) & 1)) continue;
+    if (group.directed || group.ranks != collective.ranks || !(group.tag_classes >> (collective.tag >> 62) & 1))
+      continue;
     shape.channel = comms_.channel_of(static_cast<int>(g));
     shape.own = true;
   }
@@ -57,6 +59,8 @@ absl::StatusOr<DeviceCommunicator::Shape> DeviceCommunicator::ShapeOf(const Coll
 absl::StatusOr<Communicator::Ticket> DeviceCommunicator::Enqueue(
     const Collective& collective, Stream* after, const std::function<absl::Status(const Shape&)>& work) {
   if (!Failure().ok()) return Aborted();
+  const bool sums = collective.kind == CollectiveKind::kReduceScatter || collective.kind == CollectiveKind::kAllReduce;
+  const ProfilerRange range(sums ? "REDUCE" : "GATHER");
   MR_ASSIGN_OR_RETURN(const Shape shape, ShapeOf(collective));
   MR_ASSIGN_OR_RETURN(const uint32_t index, Take());
   Record& record = records_[index];
@@ -95,7 +99,8 @@ absl::Status DeviceCommunicator::LaunchCollective(const Collective& c, const Sha
       case CollectiveKind::kBroadcast:
         return api_->Broadcast(c.input, c.output, bytes, shape.index[IndexInGroup(c, c.root)], comm, stream);
       case CollectiveKind::kReduceScatter:
-        if (shape.even) return api_->ReduceScatter(c.input, c.output, extents[0].bytes / element, c.dtype, comm, stream);
+        if (shape.even)
+          return api_->ReduceScatter(c.input, c.output, extents[0].bytes / element, c.dtype, comm, stream);
         // NCCL scatters equal shards only; a group of reductions is one launch.
         for (size_t r = 0; r < extents.size(); ++r) {
           if (extents[r].bytes == 0) continue;
@@ -134,17 +139,20 @@ absl::Status DeviceCommunicator::LaunchOrdered(const Collective& c, const Shape&
   };
   // What this rank sends to each other one and gets from it; null: nothing of that size.
   const auto swap = [&](const auto& send, const auto& receive) {
-    return comms_.Call({shape.channel}, [&](const Comms::CommOf& comm) {
-      First first;
-      for (size_t r = 0; r < shape.extents.size(); ++r) {
-        if (static_cast<int>(r) == shape.me) continue;
-        const auto [out, out_bytes] = send(r);
-        const auto [in, in_bytes] = receive(r);
-        if (out_bytes > 0) first(api_->Send(out, out_bytes, shape.index[r], comm(shape.channel), stream.native()));
-        if (in_bytes > 0) first(api_->Recv(in, in_bytes, shape.index[r], comm(shape.channel), stream.native()));
-      }
-      return first.code();
-    }, LaunchUntil());
+    return comms_.Call(
+        {shape.channel},
+        [&](const Comms::CommOf& comm) {
+          First first;
+          for (size_t r = 0; r < shape.extents.size(); ++r) {
+            if (static_cast<int>(r) == shape.me) continue;
+            const auto [out, out_bytes] = send(r);
+            const auto [in, in_bytes] = receive(r);
+            if (out_bytes > 0) first(api_->Send(out, out_bytes, shape.index[r], comm(shape.channel), stream.native()));
+            if (in_bytes > 0) first(api_->Recv(in, in_bytes, shape.index[r], comm(shape.channel), stream.native()));
+          }
+          return first.code();
+        },
+        LaunchUntil());
   };
   const auto place = [&](size_t r) { return std::pair(At(c.input, shape.extents[r].offset), shape.extents[r].bytes); };
   MR_RETURN_IF_ERROR(swap(place, [&](size_t r) { return std::pair(arrival(r), own.bytes); }));

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/check_transfers.h"
+#include "runtime/trace/profiler_range.h"
 
 namespace millrace::nccl {
 namespace {
@@ -41,9 +42,9 @@ absl::Status DeviceCommunicator::Check(absl::Span<const Transfer> group) {
   if (device_ == nullptr) return NotAttached();
   MR_RETURN_IF_ERROR(CheckTransfersWithOthers(rank_, size_, group));
   const auto twice = [&](const Transfer& t) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "rank ", rank_, t.send ? " sends to" : " receives from", " rank ", t.peer, " with tag ", t.tag,
-        ", but a transfer with that peer, direction and tag is already in flight"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank_, t.send ? " sends to" : " receives from", " rank ", t.peer, " with tag ", t.tag,
+                     ", but a transfer with that peer, direction and tag is already in flight"));
   };
   for (size_t i = 0; i < group.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
@@ -109,6 +110,8 @@ absl::Status DeviceCommunicator::Begin(Stream* after, Record* record) {
 
 absl::Status DeviceCommunicator::Launch(Record* record) {
   if (record->channels.empty()) return absl::OkStatus();
+  const bool one = record->transfers.size() == 1;
+  const ProfilerRange range(!one ? "GROUP" : record->transfers[0].send ? "SEND" : "RECV");
   const auto calls = [&](const Comms::CommOf& comm) {
     Code first = Code::kSuccess;
     for (const Transfer& t : record->transfers) {

@@ -63,11 +63,11 @@ class DeviceCommunicator : public NcclCommunicator {
     bool warned = false;
     uint32_t generation = 0;
     Patience::Clock::time_point posted;
-    std::vector<Transfer> transfers;                 // in the order of posting
-    std::vector<int> channels;                       // that it uses
-    std::vector<std::unique_ptr<Event>> events;      // events[i] of channels[i]; kept for the next use
-    std::unique_ptr<Event> begin;                    // of the stream that it follows
-    std::vector<Slip> mine, theirs;                  // of the first transfers
+    std::vector<Transfer> transfers;             // in the order of posting
+    std::vector<int> channels;                   // that it uses
+    std::vector<std::unique_ptr<Event>> events;  // events[i] of channels[i]; kept for the next use
+    std::unique_ptr<Event> begin;                // of the stream that it follows
+    std::vector<Slip> mine, theirs;              // of the first transfers
     bool slips_on_their_way = false;
     Ticket slips = 0;  // of control_
   };
@@ -96,7 +96,7 @@ class DeviceCommunicator : public NcclCommunicator {
 
   // ---- set_up.cc
   absl::Status Open(const UniqueId& id);  // streams, communicators, first words over each connection
-  absl::Status Connect(Patience::Clock::time_point until);
+  absl::Status Connect(char* words, Patience::Clock::time_point until);
 
   // ---- device_collectives.cc
   struct Shape;
@@ -111,8 +111,8 @@ class DeviceCommunicator : public NcclCommunicator {
   absl::Status Overdue();
 
   NcclApi* const api_;
-  Exchange* const exchange_;   // until attached
-  Device* device_ = nullptr;   // null: not attached yet
+  Exchange* const exchange_;  // until attached
+  Device* device_ = nullptr;  // null: not attached yet
   const NcclOptions options_;
   const int rank_, size_, spins_;
   const GroupRoutes routes_;

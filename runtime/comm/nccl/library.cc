@@ -15,7 +15,8 @@
 namespace millrace::nccl {
 namespace {
 
-static_assert(static_cast<int>(Code::kSuccess) == ncclSuccess && static_cast<int>(Code::kInProgress) == ncclInProgress &&
+static_assert(static_cast<int>(Code::kSuccess) == ncclSuccess &&
+              static_cast<int>(Code::kInProgress) == ncclInProgress &&
               static_cast<int>(Code::kRemoteError) == ncclRemoteError &&
               static_cast<int>(Code::kInvalidUsage) == ncclInvalidUsage);
 static_assert(sizeof(UniqueId) == NCCL_UNIQUE_ID_BYTES && sizeof(UniqueId) == sizeof(ncclUniqueId));
@@ -51,9 +52,9 @@ struct Functions {
 absl::Status Load(Functions* functions) {
   void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        "NCCL cannot be loaded: ", dlerror(), ". Install NCCL ", NCCL_MAJOR, ".", NCCL_MINOR,
-        " or newer, add its folder to LD_LIBRARY_PATH, or use --comm=in_process or --comm=gloo"));
+    return absl::UnavailableError(
+        absl::StrCat("NCCL cannot be loaded: ", dlerror(), ". Install NCCL ", NCCL_MAJOR, ".", NCCL_MINOR,
+                     " or newer, add its folder to LD_LIBRARY_PATH, or use --comm=in_process or --comm=gloo"));
   }
   const char* missing = nullptr;
   const auto find = [&](const char* name, auto* function) {
@@ -92,13 +93,20 @@ cudaStream_t On(void* stream) { return static_cast<cudaStream_t>(stream); }
 
 ncclDataType_t TypeOf(DType dtype) {
   switch (dtype) {
-    case proto::F32: return ncclFloat32;
-    case proto::F64: return ncclFloat64;
-    case proto::BF16: return ncclBfloat16;
-    case proto::F16: return ncclFloat16;
-    case proto::I32: return ncclInt32;
-    case proto::I64: return ncclInt64;
-    default: return ncclUint8;
+    case proto::F32:
+      return ncclFloat32;
+    case proto::F64:
+      return ncclFloat64;
+    case proto::BF16:
+      return ncclBfloat16;
+    case proto::F16:
+      return ncclFloat16;
+    case proto::I32:
+      return ncclInt32;
+    case proto::I64:
+      return ncclInt64;
+    default:
+      return ncclUint8;
   }
 }
 
@@ -199,20 +207,32 @@ absl::Status SumOnStream(Stream& stream, DType dtype, absl::Span<const void* con
                          uint64_t count) {
   nccl::Summed type = nccl::Summed::kF32;
   switch (dtype) {
-    case proto::F32: break;
-    case proto::F64: type = nccl::Summed::kF64; break;
-    case proto::BF16: type = nccl::Summed::kBF16; break;
-    case proto::F16: type = nccl::Summed::kF16; break;
-    case proto::I32: type = nccl::Summed::kU32; break;
-    case proto::I64: type = nccl::Summed::kU64; break;
-    default: return absl::InvalidArgumentError(absl::StrCat(Name(dtype), " has no sum"));
+    case proto::F32:
+      break;
+    case proto::F64:
+      type = nccl::Summed::kF64;
+      break;
+    case proto::BF16:
+      type = nccl::Summed::kBF16;
+      break;
+    case proto::F16:
+      type = nccl::Summed::kF16;
+      break;
+    case proto::I32:
+      type = nccl::Summed::kU32;
+      break;
+    case proto::I64:
+      type = nccl::Summed::kU64;
+      break;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat(Name(dtype), " has no sum"));
   }
   if (operands.empty() || operands.size() > nccl::kMostOperands) {
-    return absl::InvalidArgumentError(absl::StrCat("a sum in rank order takes 1 to ", nccl::kMostOperands,
-                                                   " ranks, not ", operands.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a sum in rank order takes 1 to ", nccl::kMostOperands, " ranks, not ", operands.size()));
   }
-  const int code = nccl::LaunchSumInOrder(type, operands.data(), static_cast<int>(operands.size()), out, count,
-                                          stream.native());
+  const int code =
+      nccl::LaunchSumInOrder(type, operands.data(), static_cast<int>(operands.size()), out, count, stream.native());
   if (code == cudaSuccess) return absl::OkStatus();
   return absl::InternalError(
       absl::StrCat("CUDA: the sum in rank order: ", cudaGetErrorName(static_cast<cudaError_t>(code))));

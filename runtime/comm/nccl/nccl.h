@@ -41,7 +41,8 @@ struct NcclOptions {
 };
 
 // Beyond what communicator.h says:
-//   - Transfer::memory is memory of the device. Barrier and AllGather are for the host's memory; they go over `control`.
+//   - Transfer::memory is memory of the device. Barrier and AllGather are for the host's memory; they go over
+//   `control`.
 //   - Transfers of one group of NcclOptions::groups move in the order in which they are posted, on a stream of the
 //     group. Both ranks post those of one direction in the same order (within one Post: any); otherwise
 //     INVALID_ARGUMENT on both sides, as for different byte counts, as long as transfers are checked.
@@ -63,24 +64,24 @@ class NcclCommunicator : public Communicator {
   virtual absl::StatusOr<Ticket> Start(const Collective& collective, Stream* after) = 0;
 
   // out = ((operands[0] + operands[1]) + ...) as SumInOrder of runtime/comm/sum.h, on a stream.
-  using SumFn = std::function<absl::Status(Stream& stream, DType dtype, absl::Span<const void* const> operands, void* out,
-                                           uint64_t count)>;
+  using SumFn = std::function<absl::Status(Stream& stream, DType dtype, absl::Span<const void* const> operands,
+                                           void* out, uint64_t count)>;
   // The same with the sum in the order of the ranks (--reduction=ordered): by sends, receives and `sum`. The bits of
   // MakeDirectCollectives. Uses the staging.
   virtual absl::StatusOr<Ticket> StartOrdered(const Collective& collective, Stream* after, const SumFn& sum) = 0;
 };
 
-// Every rank calls it, with its own exchange and control. The ranks find each other in Attach, through `exchange`, which
-// must be one that strangers cannot join: NCCL's unique id, which opens its sockets, goes through it. `control` carries
-// what the host says, and errors. Attach returns UNAVAILABLE with NCCL's words when it cannot be set up, and
+// Every rank calls it, with its own exchange and control. The ranks find each other in Attach, through `exchange`,
+// which must be one that strangers cannot join: NCCL's unique id, which opens its sockets, goes through it. `control`
+// carries what the host says, and errors. Attach returns UNAVAILABLE with NCCL's words when it cannot be set up, and
 // FAILED_PRECONDITION when ranks have different versions of NCCL; `exchange` must live until then. No environment
 // variable is set.
 absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(Exchange* exchange,
                                                                        std::unique_ptr<Communicator> control,
                                                                        const NcclOptions& options);
 
-// SumInOrder of runtime/comm/sum.h on a GPU, of at most 128 operands: for StartOrdered. UNIMPLEMENTED, when it is called,
-// in a build without NCCL.
+// SumInOrder of runtime/comm/sum.h on a GPU, of at most 128 operands: for StartOrdered. UNIMPLEMENTED, when it is
+// called, in a build without NCCL.
 NcclCommunicator::SumFn SumOnGpu();
 
 // NCCL's collectives behind the interface of collectives.h; with a sum, those in rank order. For device memory. The

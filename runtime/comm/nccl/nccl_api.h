@@ -29,8 +29,9 @@ enum class Code {
 
 constexpr int kNoColor = -1;  // for Split: this rank is in no group of the round
 
-// Communicators never block (ncclConfig_t::blocking = 0): calls return kSuccess or kInProgress, and AsyncError says when
-// the latter is over. Calls on one communicator, and between GroupStart and GroupEnd, come from one thread at a time.
+// Communicators never block (ncclConfig_t::blocking = 0): calls return kSuccess or kInProgress, and AsyncError says
+// when the latter is over. Calls on one communicator, and between GroupStart and GroupEnd, come from one thread at a
+// time.
 class NcclApi {
  public:
   virtual ~NcclApi() = default;
@@ -60,8 +61,7 @@ class NcclApi {
   virtual Code AllGather(const void* from, void* to, uint64_t bytes, Comm comm, void* stream) = 0;
   virtual Code AllReduce(const void* from, void* to, uint64_t count, DType dtype, Comm comm, void* stream) = 0;
   virtual Code Reduce(const void* from, void* to, uint64_t count, DType dtype, int root, Comm comm, void* stream) = 0;
-  virtual Code ReduceScatter(const void* from, void* to, uint64_t count_each, DType dtype, Comm comm,
-                             void* stream) = 0;
+  virtual Code ReduceScatter(const void* from, void* to, uint64_t count_each, DType dtype, Comm comm, void* stream) = 0;
 
   // What NCCL says of an error; `comm` may be null.
   virtual std::string Describe(Code code, Comm comm) = 0;

@@ -1,4 +1,6 @@
 // How a rank gets from nothing to a communicator that is ready for its first step.
+#include "runtime/comm/nccl/set_up.h"
+
 #include <chrono>
 #include <utility>
 
@@ -7,7 +9,6 @@
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/nccl/device_communicator.h"
-#include "runtime/comm/nccl/set_up.h"
 
 namespace millrace::nccl {
 namespace {
@@ -103,18 +104,18 @@ absl::Status DeviceCommunicator::Open(const UniqueId& id) {
   if (api_->UseDeviceOf(streams_[0]->native()) != Code::kSuccess) {
     return absl::UnavailableError(absl::StrCat("NCCL: rank ", rank_, ": ", device_->name(), " cannot be made current"));
   }
-  MR_RETURN_IF_ERROR(
-      comms_.Open(id, options_.one_communicator ? std::vector<NcclGroup>() : options_.groups, until));
+  MR_RETURN_IF_ERROR(comms_.Open(id, options_.one_communicator ? std::vector<NcclGroup>() : options_.groups, until));
   while (static_cast<int>(streams_.size()) < comms_.size()) MR_RETURN_IF_ERROR(new_stream());
   watcher_ = std::thread([this] { Watch(); });
-  return Connect(until);
+  MR_ASSIGN_OR_RETURN(const Buffer words, device_->Allocate(2 * kWord * size_));
+  const absl::Status connected = Connect(static_cast<char*>(words.memory()), until);
+  // The words may only go when no kernel writes to them any more.
+  return connected.ok() ? connected : Fail(connected);
 }
 
 // NCCL connects two ranks when both first call for it, and holds up the host until then; so they do it here, round by
 // round, in the order in which the communicators were made.
-absl::Status DeviceCommunicator::Connect(Patience::Clock::time_point until) {
-  MR_ASSIGN_OR_RETURN(Buffer words, device_->Allocate(2 * kWord * size_));
-  char* const out = static_cast<char*>(words.memory());
+absl::Status DeviceCommunicator::Connect(char* words, Patience::Clock::time_point until) {
   const auto greet = [&](int channel, const NcclGroup& group, const Comms::CommOf& comm) {
     void* const stream = streams_[channel]->native();
     Code first = Code::kSuccess;
@@ -123,37 +124,40 @@ absl::Status DeviceCommunicator::Connect(Patience::Clock::time_point until) {
       const int index = comms_.index_of(channel, peer);
       for (bool send : {true, false}) {
         if (group.directed && send != (group.ranks[0] == rank_)) continue;
-        const Code code = send ? api_->Send(out + kWord * rank_, kWord, index, comm(channel), stream)
-                               : api_->Recv(out + kWord * (size_ + peer), kWord, index, comm(channel), stream);
+        const Code code = send ? api_->Send(words + kWord * rank_, kWord, index, comm(channel), stream)
+                               : api_->Recv(words + kWord * (size_ + peer), kWord, index, comm(channel), stream);
         if (first == Code::kSuccess && code != Code::kInProgress) first = code;
       }
     }
     return first;
   };
   const auto add = [&](int channel, const Comms::CommOf& comm) {
-    return api_->AllReduce(out, out, 1, proto::F32, comm(channel), streams_[channel]->native());
+    return api_->AllReduce(words, words, 1, proto::F32, comm(channel), streams_[channel]->native());
   };
   for (const std::vector<int>& round : SplitRounds(options_.groups)) {
     for (int g : round) {
       const NcclGroup& group = options_.groups[g];
       if (std::find(group.ranks.begin(), group.ranks.end(), rank_) == group.ranks.end()) continue;
       const int channel = options_.one_communicator ? 0 : comms_.channel_of(g);
-      MR_RETURN_IF_ERROR(comms_.Call({channel}, [&](const auto& comm) { return greet(channel, group, comm); }, until));
+      MR_RETURN_IF_ERROR(comms_.Call(
+          {channel}, [&](const auto& comm) { return greet(channel, group, comm); }, until));
       if (options_.one_communicator || group.directed) continue;
-      MR_RETURN_IF_ERROR(comms_.Call({channel}, [&](const auto& comm) { return add(channel, comm); }, until));
+      MR_RETURN_IF_ERROR(comms_.Call(
+          {channel}, [&](const auto& comm) { return add(channel, comm); }, until));
     }
   }
-  if (size_ > 1) MR_RETURN_IF_ERROR(comms_.Call({0}, [&](const auto& comm) { return add(0, comm); }, until));
+  if (size_ > 1)
+    MR_RETURN_IF_ERROR(comms_.Call(
+        {0}, [&](const auto& comm) { return add(0, comm); }, until));
   for (const std::unique_ptr<Stream>& stream : streams_) {
     MR_ASSIGN_OR_RETURN(std::unique_ptr<Event> end, device_->NewEvent());
     MR_RETURN_IF_ERROR(stream->Record(end.get()));
     while (!end->Ready()) {
-      absl::Status status = Failure();
-      if (status.ok() && Patience::Clock::now() > until) {
-        status = absl::DeadlineExceededError(
+      MR_RETURN_IF_ERROR(Failure());
+      if (Patience::Clock::now() > until) {
+        return absl::DeadlineExceededError(
             absl::StrCat("NCCL: rank ", rank_, " has no connection yet; is another rank stuck or gone?"));
       }
-      if (!status.ok()) return Fail(status);
       std::this_thread::sleep_for(kPause);
     }
   }

@@ -33,7 +33,8 @@ struct ThroughHalf {
 };
 
 template <typename Element, typename Sum, typename Convert>
-__global__ void __launch_bounds__(kThreads) SumKernel(Operands operands, int count_of_operands, Element* out, uint64_t count) {
+__global__ void __launch_bounds__(kThreads)
+    SumKernel(Operands operands, int count_of_operands, Element* out, uint64_t count) {
   const uint64_t stride = static_cast<uint64_t>(gridDim.x) * kThreads;
   for (uint64_t i = static_cast<uint64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += stride) {
     Sum sum = Convert::Load(static_cast<const Element*>(operands.at[0])[i]);
@@ -61,12 +62,18 @@ int LaunchSumInOrder(Summed type, const void* const* operands, int count_of_oper
   for (int o = 0; o < count_of_operands; ++o) all.at[o] = operands[o];
   cudaStream_t const on = static_cast<cudaStream_t>(stream);
   switch (type) {
-    case Summed::kF32: return Launch<float, float>(all, count_of_operands, out, count, on);
-    case Summed::kF64: return Launch<double, double>(all, count_of_operands, out, count, on);
-    case Summed::kBF16: return Launch<__nv_bfloat16, float, ThroughBFloat16>(all, count_of_operands, out, count, on);
-    case Summed::kF16: return Launch<__half, float, ThroughHalf>(all, count_of_operands, out, count, on);
-    case Summed::kU32: return Launch<uint32_t, uint32_t>(all, count_of_operands, out, count, on);
-    case Summed::kU64: return Launch<uint64_t, uint64_t>(all, count_of_operands, out, count, on);
+    case Summed::kF32:
+      return Launch<float, float>(all, count_of_operands, out, count, on);
+    case Summed::kF64:
+      return Launch<double, double>(all, count_of_operands, out, count, on);
+    case Summed::kBF16:
+      return Launch<__nv_bfloat16, float, ThroughBFloat16>(all, count_of_operands, out, count, on);
+    case Summed::kF16:
+      return Launch<__half, float, ThroughHalf>(all, count_of_operands, out, count, on);
+    case Summed::kU32:
+      return Launch<uint32_t, uint32_t>(all, count_of_operands, out, count, on);
+    case Summed::kU64:
+      return Launch<uint64_t, uint64_t>(all, count_of_operands, out, count, on);
   }
   return cudaErrorInvalidValue;
 }

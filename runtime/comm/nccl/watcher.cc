@@ -1,5 +1,6 @@
-// The thread that looks after what no rank's thread looks at: errors that NCCL notices by itself, aborts from elsewhere,
-// and waits on streams, which have no clock. NCCL's kernels spin until their peer comes; only an abort ends them.
+// The thread that looks after what no rank's thread looks at: errors that NCCL notices by itself, aborts from
+// elsewhere, and waits on streams, which have no clock. NCCL's kernels spin until their peer comes; only an abort ends
+// them.
 #include <chrono>
 #include <cstdio>
 
@@ -53,8 +54,8 @@ absl::Status DeviceCommunicator::Overdue() {
     if (since < options_.waits.warn_after || Ready(record)) continue;
     const std::string text = Describe(rank_, record.transfers);
     if (since >= options_.waits.terminate_after) {
-      return absl::DeadlineExceededError(absl::StrCat(text, ": gave up after ", absl::ToDoubleSeconds(since),
-                                                      " s; is its peer stuck or gone?"));
+      return absl::DeadlineExceededError(
+          absl::StrCat(text, ": gave up after ", absl::ToDoubleSeconds(since), " s; is its peer stuck or gone?"));
     }
     if (!record.warned) {
       std::fprintf(stderr, "millrace: %s: %.1f s so far\n", text.c_str(), absl::ToDoubleSeconds(since));

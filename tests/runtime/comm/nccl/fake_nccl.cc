@@ -200,8 +200,8 @@ Code FakeNccl::Add(const char* name, Comm comm, void* stream, Op op) {
     if (fake->clique->wanted.insert(ours).second) fake->connecting.push_back(ours);
   }
   auto* const queue = static_cast<AsyncStream*>(stream);
-  auto launch = std::find_if(group_.begin(), group_.end(),
-                             [&](const Launch& l) { return l.comm == fake && l.stream == queue; });
+  auto launch =
+      std::find_if(group_.begin(), group_.end(), [&](const Launch& l) { return l.comm == fake && l.stream == queue; });
   if (launch == group_.end()) launch = group_.insert(group_.end(), {fake, queue, {}});
   launch->ops.push_back(std::make_shared<Op>(op));
   return Code::kSuccess;
@@ -211,7 +211,8 @@ Code FakeNccl::Add(const char* name, Comm comm, void* stream, Op op) {
 absl::Status FakeNccl::RunOps(FakeComm* comm, const std::vector<std::shared_ptr<Op>>& ops) {
   std::unique_lock<std::mutex> lock(world_->mutex);
   if (!comm->aborted) {
-    for (const std::shared_ptr<Op>& op : ops) IsTransfer(op->call) ? OfferTransfer(comm, op.get()) : OfferCollective(comm, op.get());
+    for (const std::shared_ptr<Op>& op : ops)
+      IsTransfer(op->call) ? OfferTransfer(comm, op.get()) : OfferCollective(comm, op.get());
   }
   world_->changed.notify_all();
   world_->changed.wait(lock, [&] {
@@ -268,7 +269,8 @@ void FakeNccl::Perform(const std::vector<Op*>& ops) {
   for (int r = 0; r < size; ++r) {
     const bool scatter = any.call.name == "ReduceScatter";
     const uint64_t each = scatter ? any.bytes / size : whole.size();
-    if (any.call.name != "Reduce" || r == any.peer) std::memcpy(ops[r]->to, whole.data() + (scatter ? r * each : 0), each);
+    if (any.call.name != "Reduce" || r == any.peer)
+      std::memcpy(ops[r]->to, whole.data() + (scatter ? r * each : 0), each);
     ops[r]->done = true;
   }
 }

@@ -1,6 +1,7 @@
 // NCCL among threads, on streams of AsyncDevice: it moves bytes, keeps NCCL's order, blocks where NCCL blocks, and
 // writes down every call. It is the strictest NCCL there could be: nothing is buffered, a transfer ends when both sides
-// stand at it; and what NCCL leaves undefined (calls while in progress, after an abort, outside of a group) is a misuse.
+// stand at it; and what NCCL leaves undefined (calls while in progress, after an abort, outside of a group) is a
+// misuse.
 #ifndef TESTS_RUNTIME_COMM_NCCL_FAKE_NCCL_H_
 #define TESTS_RUNTIME_COMM_NCCL_FAKE_NCCL_H_
 

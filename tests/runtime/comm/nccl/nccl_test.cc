@@ -35,7 +35,8 @@ std::vector<std::string> Names(const std::vector<FakeCall>& calls, const std::st
 TEST(Nccl, AllRanksSplitInTheSameOrder) {
   FakeRanks ranks(4);
   NcclOptions options;
-  options.groups = {{"0 to 1", {0, 1}, true}, {"2 to 3", {2, 3}, true}, {"1 to 2", {1, 2}, true}, Replicas({0, 1, 2, 3})};
+  options.groups = {
+      {"0 to 1", {0, 1}, true}, {"2 to 3", {2, 3}, true}, {"1 to 2", {1, 2}, true}, Replicas({0, 1, 2, 3})};
   ranks.OpenWell(options);
   // Round 0 makes the first two groups at once, then one each.
   EXPECT_THAT(Names(ranks.apis[0]->calls(), "Split"), ElementsAre("0 0 0", "0 -1 0", "0 0 0"));
@@ -84,8 +85,7 @@ TEST(Nccl, SetUpEndsWhenARankDoesNotCome) {
   NcclOptions options;
   options.set_up_within = absl::Milliseconds(50);
   auto controls = MakeInProcessCommunicators(2);
-  auto alone =
-      MakeDeviceCommunicator(ranks.apis[0].get(), ranks.exchanges[0].get(), std::move(controls[0]), options);
+  auto alone = MakeDeviceCommunicator(ranks.apis[0].get(), ranks.exchanges[0].get(), std::move(controls[0]), options);
   ASSERT_TRUE(alone.ok());
   char memory[4] = {};
   EXPECT_EQ((*alone)->Post({{true, 1, 0, memory, 4}}).status().code(), absl::StatusCode::kFailedPrecondition);
@@ -155,8 +155,8 @@ TEST(Nccl, UncheckedTransfersRunAlike) {
   RunRing(options, absl::ZeroDuration());
 }
 
-// What rank 0 posts for its peers comes to NCCL in the order of posting, in balanced groups, each on the communicator of
-// its direction; within a group in an order that both ends find by themselves.
+// What rank 0 posts for its peers comes to NCCL in the order of posting, in balanced groups, each on the communicator
+// of its direction; within a group in an order that both ends find by themselves.
 TEST(Nccl, CallsFollowTheListOfTheRank) {
   FakeRanks ranks(2);
   NcclOptions options;
@@ -167,7 +167,8 @@ TEST(Nccl, CallsFollowTheListOfTheRank) {
     NcclCommunicator& comm = *ranks.communicators[r];
     char memory[64] = {};
     const bool send = r == 0;
-    std::vector<Transfer> group = {{send, 1 - r, 9, memory, 9}, {!send, 1 - r, 4, memory + 16, 4}, {send, 1 - r, 2, memory + 32, 2}};
+    std::vector<Transfer> group = {
+        {send, 1 - r, 9, memory, 9}, {!send, 1 - r, 4, memory + 16, 4}, {send, 1 - r, 2, memory + 32, 2}};
     if (r == 1) std::swap(group[0], group[2]);
     for (const std::vector<Transfer>& one : {std::vector<Transfer>{{send, 1 - r, 7, memory, 7}}, group,
                                              std::vector<Transfer>{{send, 1 - r, 1, memory, 1}}}) {
@@ -178,7 +179,8 @@ TEST(Nccl, CallsFollowTheListOfTheRank) {
   });
   std::vector<std::string> listed;
   const std::vector<FakeCall> calls = ranks.apis[0]->calls();
-  for (size_t i = set_up; i < calls.size(); ++i) listed.push_back(absl::StrCat(calls[i].name, " ", calls[i].comm, " ", calls[i].bytes));
+  for (size_t i = set_up; i < calls.size(); ++i)
+    listed.push_back(absl::StrCat(calls[i].name, " ", calls[i].comm, " ", calls[i].bytes));
   EXPECT_THAT(listed, ElementsAre("GroupStart -1 0", "Send 1 7", "GroupEnd -1 0",  //
                                   "GroupStart -1 0", "Recv 2 4", "Send 1 2", "Send 1 9", "GroupEnd -1 0",
                                   "GroupStart -1 0", "Send 1 1", "GroupEnd -1 0"));
@@ -253,7 +255,8 @@ void CheckCollectives(bool ordered) {
         fill();
         c.root = group[1];
         run(CollectiveKind::kBroadcast, input.data(), output.data());
-        for (size_t i = 0; i < c.count; ++i) ASSERT_EQ(output[i], static_cast<float>(c.root + 1) * static_cast<float>(i));
+        for (size_t i = 0; i < c.count; ++i)
+          ASSERT_EQ(output[i], static_cast<float>(c.root + 1) * static_cast<float>(i));
       }
     }
   });
