@@ -29,10 +29,12 @@ TEST(Figures, ACallIsTimed) {
   EXPECT_LT(*seconds, 1);
 }
 
-TEST(Figures, WhatABackendLacksSaysSo) {
+TEST(Figures, WhatABackendLacksIsAnErrorWithItsName) {
   const auto device = OpenReference({});
-  const TensorSpec x = {proto::BF16, {100}};
-  EXPECT_FALSE(SecondsPerCall(**device, {"Add", {x, x}, {x}, {}}).ok());
+  const TensorSpec x = {proto::F32, {100}};
+  const absl::Status status = SecondsPerCall(**device, {"Fold", {x}, {x}, {}}).status();
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("Fold"), std::string::npos) << status;
 }
 
 }  // namespace
