@@ -49,6 +49,9 @@ fi
   done
   echo "build --//kernels:cuda=$cuda"
   [[ $cuda_home == /usr/local/cuda ]] || echo "build --repo_env=CUDA_HOME=$cuda_home"
+  nccl=$cuda
+  [[ -e $cuda_home/include/nccl.h ]] || nccl=false
+  echo "build --//runtime/comm/nccl:link_nccl=$nccl"
   mpi=false
   [[ -e /usr/lib/x86_64-linux-gnu/openmpi/include/mpi.h && -e /usr/lib/x86_64-linux-gnu/libmpi.so ]] && mpi=true
   echo "build --//runtime/comm/mpi:link_mpi=$mpi"

@@ -25,6 +25,7 @@ class CudaDevice : public Device {
 
   std::string kind() const override { return "cuda"; }
   std::string name() const override;  // "NVIDIA H200, compute capability 9.0, 139 GiB"
+  bool memory_is_hosts() const override { return false; }
   absl::StatusOr<Buffer> Allocate(uint64_t bytes) override;
   absl::StatusOr<std::unique_ptr<Stream>> NewStream() override;
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override;

@@ -54,6 +54,7 @@ class CudaStream : public Stream {
   absl::Status Synchronize() override;
   absl::Status Copy(void* to, const void* from, uint64_t bytes) override;
   absl::Status Zero(void* to, uint64_t bytes) override;
+  void* native() const override { return handle_; }
 
   // Queue only: page-locked host memory, which must stay until the work is done, to the device and back.
   absl::Status CopyFromHost(void* to, const void* pinned, uint64_t bytes);

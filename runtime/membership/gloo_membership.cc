@@ -1,4 +1,4 @@
-// Ranks that meet at a coordinator and talk over gloo. Each rank here has its own seat at the rendezvous, taken on the
+// Ranks that meet at a coordinator and talk over gloo, or over NCCL with gloo for what the host says. Each rank here has its own seat at the rendezvous, taken on the
 // rank's own thread.
 #include <unistd.h>
 
@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/gloo/gloo.h"
+#include "runtime/comm/nccl/nccl.h"
 #include "runtime/membership/hang_reporting.h"
 #include "runtime/membership/kinds.h"
 #include "runtime/membership/own_address.h"
@@ -165,6 +166,13 @@ absl::StatusOr<std::shared_ptr<Communicator>> GlooMembership::Join(int rank) {
   gloo.interface = options_.interface;
   MR_ASSIGN_OR_RETURN(gloo.host, Host());
   absl::StatusOr<std::unique_ptr<Communicator>> connected = MakeGlooCommunicator(seat->exchange(), gloo);
+  if (connected.ok() && options_.transport == TransportKind::kNccl) {
+    NcclOptions nccl;
+    nccl.waits = options_.waits;
+    nccl.groups = options_.nccl_groups;
+    nccl.one_communicator = options_.one_nccl_communicator;
+    connected = MakeNcclCommunicator(&seat->exchange(), *std::move(connected), nccl);
+  }
   if (!connected.ok()) return seat->ReportFailure(connected.status()).status();
   RendezvousClient* const client = seat.get();
   const std::shared_ptr<Communicator> made = ReportHangs(*std::move(connected), [client] {

@@ -23,7 +23,15 @@ class HangReporting : public Communicator {
   absl::Status AllGather(const void* mine, void* all, uint64_t bytes) override {
     return inner_->AllGather(mine, all, bytes);
   }
+  absl::StatusOr<Ticket> PostAfter(Stream& stream, absl::Span<const Transfer> group) override {
+    return inner_->PostAfter(stream, group);
+  }
+  absl::Status WaitOn(Stream& stream, Ticket ticket, const std::function<std::string()>& what) override {
+    return inner_->WaitOn(stream, ticket, [&] { return absl::StrCat(what(), "\n", report_(), "\n"); });
+  }
   void Abort(absl::Status why) override { inner_->Abort(std::move(why)); }
+  absl::Status Failure() const override { return inner_->Failure(); }
+  absl::Status Attach(Device* device) override { return inner_->Attach(device); }
 
  private:
   const std::unique_ptr<Communicator> inner_;

@@ -62,6 +62,7 @@ class RankRun {
     const DeviceOptions device{.index = rank_, .threads = options_.threads};
     MR_ASSIGN_OR_RETURN(device_, options_.open_device ? options_.open_device(options_.device, rank_, device)
                                                       : OpenDevice(options_.device, device));
+    MR_RETURN_IF_ERROR(communicator_->Attach(device_.get()));
     WorkerOptions worker;
     worker.rank = rank_;
     worker.device = device_.get();
@@ -140,7 +141,8 @@ bool TakePieces(const std::vector<float>& piece, std::vector<float>* whole) {
 
 absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOptions& options) {
   const int ranks = plan.ranks_size();
-  const auto communicators = MakeInProcessCommunicators(ranks, options.communication);
+  const auto communicators = options.make_communicators ? options.make_communicators(ranks, options.communication)
+                                                        : MakeInProcessCommunicators(ranks, options.communication);
   std::vector<std::unique_ptr<RankRun>> runs;
   for (int r = 0; r < ranks; ++r) {
     runs.push_back(std::make_unique<RankRun>(plan, options, r, communicators[r].get()));
