@@ -32,7 +32,7 @@ struct Fault {
 absl::StatusOr<std::vector<Fault>> ParseFaults(absl::string_view text);
 
 // `inner` with faults, each of which strikes once. Threads as for any communicator.
-std::unique_ptr<Communicator> MakeFaultyCommunicator(std::unique_ptr<Communicator> inner, std::vector<Fault> faults);
+std::unique_ptr<Communicator> MakeFaultyCommunicator(std::shared_ptr<Communicator> inner, std::vector<Fault> faults);
 
 }  // namespace millrace
 

@@ -119,6 +119,8 @@ class TrainCommand : public Command {
     options.on_this_host = membership->on_this_host();
     options.make_communicator = membership->make_communicator();
     options.make_stand = membership->make_stand();
+    options.communication = process_flags_.Waits();
+    options.faults = FaultsFromEnvironment();
     if (!config.quiet() && speaks) std::fputs(ExplainSummary(plan).c_str(), stderr);
     std::signal(SIGINT, OnSignal);
     std::signal(SIGTERM, OnSignal);
