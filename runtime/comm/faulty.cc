@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/control_tag.h"
 
 namespace millrace {
 namespace {
@@ -98,6 +99,7 @@ class FaultyCommunicator : public Communicator {
   };
 
   const Fault* Strikes(const Transfer& transfer) {
+    if (transfer.tag == kControlTag) return nullptr;
     for (size_t f = 0; f < faults_.size(); ++f) {
       const Fault& fault = faults_[f];
       if (fault.kind == Fault::Kind::kKillWait || fault.send != transfer.send) continue;

@@ -21,7 +21,7 @@ struct Fault {
     kKillWait,   // the `nth` Wait (of any transfer) fails at once, and the communicator is aborted
   };
   Kind kind = Kind::kDrop;
-  // The edge: which transfers count.
+  // The edge: which transfers count. Those with kControlTag never do.
   bool send = true;
   int peer = -1;  // -1: any
   uint64_t nth = 1;  // the first is 1

@@ -44,7 +44,6 @@ void Whereabouts::Begin(absl::string_view program, uint64_t step) {
   step_ = step;
   current_ = -1;
   last_ = Standpoint();
-  if (step > 0) passed_.assign(faults_.size(), 0);
   if (program_ == nullptr || words_.count(program_) > 0) return;
   std::vector<std::string>& words = words_[program_];
   for (const Instruction& instruction : ListOf(rank_).instructions()) words.push_back(WordsFor(instruction));
@@ -64,6 +63,7 @@ void Whereabouts::Pass(absl::string_view point) {
 
 void Whereabouts::Stand(const Standpoint& stand) {
   last_ = stand;
+  added_ = false;
   if (program_ != nullptr && stand.instruction >= 0) {
     const std::vector<std::string>& words = words_.at(program_);
     if (stand.instruction < words.size() && !words[stand.instruction].empty()) last_.action = words[stand.instruction];
@@ -82,12 +82,14 @@ void Whereabouts::WaitFor(int peer) {
   if (idle() || last_.peer != -1) return;
   last_.peer = peer;
   last_.peer_instruction = OtherHalf(last_.instruction, peer);
+  added_ = true;
   if (tell_) tell_(last_);
   if (program_ != nullptr && !faults_.empty()) MeetFaultsAt(PointFault::When::kWaiting, last_.instruction);
 }
 
 void Whereabouts::Resume() {
-  if (idle() || program_ == nullptr) return;
+  if (!added_) return;
+  added_ = false;
   last_.peer = -1;
   last_.peer_instruction = -1;
   if (tell_) tell_(last_);

@@ -63,6 +63,7 @@ class Whereabouts {
   const proto::Program* program_ = nullptr;  // nullptr: between programs
   uint64_t step_ = 0;
   Standpoint last_;
+  bool added_ = false;  // last_.peer is what WaitFor has said
   int64_t current_ = -1;  // the instruction that began last
   // By program and instruction: what stands in reports, where that is more than the kind.
   std::map<const proto::Program*, std::vector<std::string>> words_;

@@ -59,7 +59,8 @@ def main():
         if launcher == 'link':
             outcome = links.take_down(work, number)
         else:
-            outcome = strikes.strike(work, launcher, signal, point, point.ranks[number % len(point.ranks)])
+            turn = (number + strikes.POINTS.index(point)) % len(point.ranks)
+            outcome = strikes.strike(work, launcher, signal, point, point.ranks[turn])
         results[launcher, signal, outcome.point].append(outcome)
         if outcome.problems() and options.failures:
             os.makedirs(options.failures, exist_ok=True)

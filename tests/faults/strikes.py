@@ -82,10 +82,14 @@ def strike(work, launcher, signal, point, rank, patience=60):
         others = [pid for number, pid in pids.items() if number != rank]
         others += [process.pid for process in job.started if process.pid not in pids.values()]
         struck = await_strike(job, pids[rank], signal, patience)
-        if struck is not None:
-            ends = job.end_times(others, patience)
-            if len(ends) == len(others):
-                outcome.seconds = max(ends.values()) - struck
+        if struck is None:
+            outcome.said = job.said()
+            return outcome
+        ends = job.end_times(others, patience)
+        if len(ends) < len(others):
+            outcome.said = f'{len(others) - len(ends)} processes did not end\n{job.said()}'
+            return outcome
+        outcome.seconds = max(ends.values()) - struck
         if launcher == 'env' and signal == 'stop':
             job.started[rank].kill()  # nobody else is there to remove it
         for process in job.started:
