@@ -11,13 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 
 sys.path.insert(0, os.path.join(os.getcwd(), 'tests/end_to_end'))
 import runs  # noqa: E402
 
 RANKS = 4  # two replicas of two stages
-MARK = 'MILLRACE_TEST_MARK'  # in the environment of everything that a job starts
 LAUNCHERS = re.compile(r'MILLRACE_|RANK|WORLD_SIZE|LOCAL_|MASTER_|GROUP_|OMPI_|PMI|PET_|SLURM_|TORCHELASTIC_')
 # What says whose end it was, in every way the program, the supervisor and mpirun say it.
 ACCUSED = re.compile(r'\brank (\d+)(?:, whose process is the coordinator at [^,]*,)? (?:died|hung|was killed by)')
@@ -74,9 +72,8 @@ class Job:
         self.temporary = os.path.join(self.folder, 'tmp')
         os.mkdir(self.temporary)
         self.out = os.path.join(self.folder, 'run')
-        self.mark = uuid.uuid4().hex
         self.environment = clean_environment(TMPDIR=self.temporary, PMIX_SERVER_TMPDIR=self.temporary,
-                                             MILLRACE_FAULT=fault, **{MARK: self.mark}, **(environment or {}))
+                                             MILLRACE_FAULT=fault, **(environment or {}))
         self.started = []  # processes of ours: the launcher, or the ranks themselves
         self.rank_pids = {}
         self.files = []
@@ -86,7 +83,7 @@ class Job:
         return self
 
     def __exit__(self, *_):
-        for pid in self.marked():
+        for pid in self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -129,15 +126,15 @@ class Job:
     def running(self):
         return any(process.poll() is None for process in self.started)
 
-    def marked(self):
-        """Every process that has this job's mark in its environment."""
+    def processes(self):
+        """Every process of this job: their command lines name its folder."""
         found = []
         for entry in os.listdir('/proc'):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
             try:
-                with open(f'/proc/{entry}/environ', 'rb') as file:
-                    if f'{MARK}={self.mark}'.encode() in file.read().split(b'\0'):
+                with open(f'/proc/{entry}/cmdline', 'rb') as file:
+                    if self.folder.encode() in file.read():
                         found.append(int(entry))
             except OSError:
                 continue
@@ -150,7 +147,7 @@ class Job:
         while len(self.rank_pids) < RANKS:
             if not self.running() or time.monotonic() > until:
                 return None
-            for pid in self.marked():
+            for pid in self.processes():
                 try:
                     with open(f'/proc/{pid}/environ', 'rb') as file:
                         pairs = dict(pair.split(b'=', 1) for pair in file.read().split(b'\0') if b'=' in pair)
@@ -201,7 +198,7 @@ class Job:
         """Processes, and files in the folder for temporary ones, that are still there a moment after the end."""
         until = time.monotonic() + patience
         while True:
-            orphans = self.marked()
+            orphans = self.processes()
             if not orphans or time.monotonic() > until:
                 break
             time.sleep(0.02)

@@ -68,7 +68,7 @@ class Hosts(launched.LaunchCase):
 
     def opt_ml(self, side, shared):
         """The tree that SageMaker gives a container, on this host."""
-        root = self.at(f'ml{side}')
+        root = self.at(f'{self._testMethodName}-ml{side}')
         for name in ('input/config', 'input/data/train', 'input/data/plan', 'model', 'output/data'):
             os.makedirs(f'{root}/{name}')
         configurations = {
@@ -104,8 +104,8 @@ class Hosts(launched.LaunchCase):
                                           [('/opt/ml', self.opt_ml(side, shared))]))
         self.finish(processes)
         self.assert_same_run('sagemaker', 2)
-        self.assertTrue(os.path.exists(self.at('ml0/model/weights.safetensors')))
-        self.assertFalse(os.path.exists(self.at('ml1/model/weights.safetensors')))
+        self.assertTrue(os.path.exists(self.at(f'{self._testMethodName}-ml0/model/weights.safetensors')))
+        self.assertFalse(os.path.exists(self.at(f'{self._testMethodName}-ml1/model/weights.safetensors')))
         for folder in temporary:
             self.assertEqual(os.listdir(folder), [])  # the token is nowhere on a disk
 

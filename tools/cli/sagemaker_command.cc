@@ -13,6 +13,7 @@
 #include "proto/text_proto.h"
 #include "runtime/checkpoint/durable_file.h"
 #include "runtime/data/regular_file.h"
+#include "runtime/launch/detect.h"
 #include "runtime/launch/sagemaker.h"
 #include "runtime/rendezvous/token_memory.h"
 #include "tools/cli/commands.h"
@@ -86,7 +87,9 @@ class SageMakerCommand : public Command {
       if (absl::ConsumePrefix(&argument, "--out=")) out = std::string(argument);
     }
     const std::string weights = absl::StrCat(out, "/weights.safetensors");
-    if (!Exists(weights)) return absl::OkStatus();
+    // Where all hosts see the folder, one model is enough.
+    MR_ASSIGN_OR_RETURN(const LaunchContract contract, DetectLaunch(environment));
+    if (contract.rank != 0 || !Exists(weights)) return absl::OkStatus();
     const std::string folder = absl::StrCat(environment.root, SageMakerFolder(environment), "/model");
     MR_RETURN_IF_ERROR(MakeFolder(folder));
     const std::string kept = absl::StrCat(folder, "/weights.safetensors");
