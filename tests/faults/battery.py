@@ -25,17 +25,31 @@ import strikes  # noqa: E402
 
 def figures(outcomes):
     """What is kept of the runs at one point."""
-    struck = [outcome for outcome in outcomes if outcome.seconds >= 0]
-    times = sorted(outcome.seconds for outcome in struck)
-    limit = outcomes[0].limit()
-    return {'runs': len(outcomes), 'limit': limit,
+    never = [outcome for outcome in outcomes if not outcome.struck]  # a machine so busy that the job did not get there
+    outcomes = [outcome for outcome in outcomes if outcome.struck]
+    times = sorted(outcome.seconds for outcome in outcomes if outcome.seconds >= 0)
+    limit = outcomes[0].limit() if outcomes else 0
+    return {'runs': len(outcomes), 'never_struck': len(never), 'limit': limit,
             'median': round(times[len(times) // 2], 3) if times else None,
             'worst': round(times[-1], 3) if times else None,
             'late': sum(seconds > limit for seconds in times),
             'wrong_culprits': sum(not outcome.right_culprit() for outcome in outcomes),
-            'hangs': len(outcomes) - len(struck),
+            'hangs': len(outcomes) - len(times),
             'orphans': sum(outcome.orphans for outcome in outcomes),
             'files_left': sum(len(outcome.files) for outcome in outcomes)}
+
+
+def report(results, options, seconds):
+    """The table, which is also written to the file that was asked for."""
+    table = [{'launcher': launcher, 'signal': signal, 'point': point, **figures(outcomes)}
+             for (launcher, signal, point), outcomes in sorted(results.items())]
+    if options.json:
+        with open(options.json, 'w', encoding='utf-8') as file:
+            json.dump({'heartbeat_timeout': strikes.HEARTBEAT, 'ranks': jobs.RANKS, 'cores': os.cpu_count(),
+                       'at_once': options.at_once, 'seconds': round(seconds), 'load': round(os.getloadavg()[2], 1),
+                       'points': table}, file, indent=1)
+            file.write('\n')
+    return table
 
 
 def main():
@@ -62,6 +76,8 @@ def main():
             turn = (number + strikes.POINTS.index(point)) % len(point.ranks)
             outcome = strikes.strike(work, launcher, signal, point, point.ranks[turn])
         results[launcher, signal, outcome.point].append(outcome)
+        if len(results[launcher, signal, outcome.point]) % 5 == 0:
+            report(dict(results), options, time.monotonic() - begun)
         if outcome.problems() and options.failures:
             os.makedirs(options.failures, exist_ok=True)
             name = f'{launcher}-{signal}-{outcome.point}-{number}.txt'.replace(' ', '_')
@@ -78,16 +94,9 @@ def main():
         for done in pool.map(one, tasks):
             del done
     work.remove()
-    table = [{'launcher': launcher, 'signal': signal, 'point': point, **figures(outcomes)}
-             for (launcher, signal, point), outcomes in sorted(results.items())]
+    table = report(results, options, time.monotonic() - begun)
     for row in table:
         print(' '.join(f'{name}={value}' for name, value in row.items()))
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as file:
-            json.dump({'heartbeat_timeout': strikes.HEARTBEAT, 'ranks': jobs.RANKS, 'at_once': options.at_once,
-                       'seconds': round(time.monotonic() - begun), 'load': round(os.getloadavg()[1], 1),
-                       'points': table}, file, indent=1)
-            file.write('\n')
     bad = sum(row['wrong_culprits'] + row['hangs'] + row['orphans'] + row['files_left'] for row in table)
     return 1 if bad else 0
 

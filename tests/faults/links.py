@@ -91,6 +91,7 @@ def take_down(work, seed, patience=60):
         time.sleep(random.Random(seed).uniform(0, 0.3))
         hosts.take_down()
         down = time.monotonic()
+        outcome.struck = True
         ends = job.end_times(list(job.rank_pids.values()), patience)
         if len(ends) == jobs.RANKS:
             outcome.seconds = max(ends.values()) - down

@@ -38,7 +38,8 @@ class Outcome:
     signal: str
     point: str
     rank: int
-    seconds: float = -1  # from the strike to the end of the last other process; -1: it never struck
+    struck: bool = False
+    seconds: float = -1  # from the strike to the end of the last other process; -1: they did not end
     exit_code: int = 0
     accused: tuple = ()
     silent: tuple = ()    # ranks that ended without naming anybody
@@ -54,8 +55,10 @@ class Outcome:
 
     def problems(self, in_time=True):
         found = []
+        if not self.struck:
+            return ['the fault did not strike']
         if self.seconds < 0:
-            found.append('the fault did not strike')
+            found.append('the others did not end')
         if in_time and self.seconds > self.limit():
             found.append(f'it took {self.seconds:.2f} s, more than {self.limit():.1f}')
         if not self.right_culprit():
@@ -85,6 +88,7 @@ def strike(work, launcher, signal, point, rank, patience=60):
         if struck is None:
             outcome.said = job.said()
             return outcome
+        outcome.struck = True
         ends = job.end_times(others, patience)
         if len(ends) < len(others):
             outcome.said = f'{len(others) - len(ends)} processes did not end\n{job.said()}'
