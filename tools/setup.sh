@@ -11,6 +11,7 @@ packages=(
   libgrpc++-dev protobuf-compiler-grpc
   libdnnl-dev libhwy-dev libssl-dev libisal-dev nlohmann-json3-dev
   libgloo-dev libopenmpi-dev openmpi-bin
+  slurm-wlm munge iproute2
   bible-kjv python3 python3-yaml python3-jsonschema
 )
 

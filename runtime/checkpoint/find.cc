@@ -1,8 +1,10 @@
 #include "runtime/checkpoint/find.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "absl/strings/match.h"
@@ -24,12 +26,12 @@ bool ParseName(absl::string_view name, uint64_t* step) {
   return absl::ConsumePrefix(&digits, "step-") && absl::SimpleAtoi(digits, step) && CheckpointName(*step) == name;
 }
 
-// "step-00000100.tmp.1234"
-bool IsLeftover(absl::string_view name) {
+// "step-00000100.tmp.1234"; `process` is who wrote there.
+bool IsLeftover(absl::string_view name, pid_t* process) {
   const size_t at = name.find(".tmp.");
-  uint64_t step = 0, process = 0;
+  uint64_t step = 0;
   return at != absl::string_view::npos && ParseName(name.substr(0, at), &step) &&
-         absl::SimpleAtoi(name.substr(at + 5), &process);
+         absl::SimpleAtoi(name.substr(at + 5), process) && *process > 0;
 }
 
 }  // namespace
@@ -64,10 +66,22 @@ absl::StatusOr<FoundCheckpoint> NewestCheckpoint(const std::string& root) {
       absl::StrCat(root, ": none of the checkpoints is whole:\n  ", absl::StrJoin(found.broken, "\n  ")));
 }
 
+absl::Status RemoveAbandoned(const std::string& root) {
+  if (!IsFolder(root)) return absl::OkStatus();
+  MR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(root));
+  for (const std::string& name : names) {
+    pid_t process;
+    if (!IsLeftover(name, &process) || kill(process, 0) == 0 || errno != ESRCH) continue;
+    MR_RETURN_IF_ERROR(RemoveFolder(absl::StrCat(root, "/", name)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status KeepNewest(const std::string& root, int kept) {
   MR_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(root));
   for (const std::string& name : names) {
-    if (IsLeftover(name)) MR_RETURN_IF_ERROR(RemoveFolder(absl::StrCat(root, "/", name)));
+    pid_t process;
+    if (IsLeftover(name, &process)) MR_RETURN_IF_ERROR(RemoveFolder(absl::StrCat(root, "/", name)));
   }
   MR_ASSIGN_OR_RETURN(const std::vector<CheckpointFolder> all, ListCheckpoints(root));
   if (kept <= 0 || all.size() <= static_cast<size_t>(kept)) return absl::OkStatus();

@@ -28,6 +28,9 @@ struct FoundCheckpoint {
 // when all of them are broken.
 absl::StatusOr<FoundCheckpoint> NewestCheckpoint(const std::string& root);
 
+// Removes what interrupted saves of processes of this machine that are gone have left.
+absl::Status RemoveAbandoned(const std::string& root);
+
 // Removes all but the newest `kept` checkpoints (0: removes none), and what saves that were interrupted have left.
 // Nothing is removed unless the newest one verifies.
 absl::Status KeepNewest(const std::string& root, int kept);

@@ -29,6 +29,9 @@ struct Transfer {
 struct CommunicatorOptions {
   absl::Duration warn_after = absl::Seconds(10);        // a wait this long is reported once, by its description
   absl::Duration terminate_after = absl::Minutes(30);   // DEADLINE_EXCEEDED
+  // Asked when a wait is reported or given up: where the other ranks stand, in lines of its own. On the waiting thread,
+  // which may hold no lock; may be empty.
+  std::function<std::string()> report;
 };
 
 // One thread at a time per Communicator, except Abort and Failure, which any thread may call.

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/control_tag.h"
 
 namespace millrace {
 namespace {
@@ -20,7 +21,7 @@ constexpr uint64_t kNowhere = 0xfa17'0000'0000'0000u;
 
 class FaultyCommunicator : public Communicator {
  public:
-  FaultyCommunicator(std::unique_ptr<Communicator> inner, std::vector<Fault> faults)
+  FaultyCommunicator(std::shared_ptr<Communicator> inner, std::vector<Fault> faults)
       : inner_(std::move(inner)), faults_(std::move(faults)), seen_(faults_.size(), 0) {}
 
   int rank() const override { return inner_->rank(); }
@@ -100,6 +101,7 @@ class FaultyCommunicator : public Communicator {
   };
 
   const Fault* Strikes(const Transfer& transfer) {
+    if (transfer.tag == kControlTag) return nullptr;
     for (size_t f = 0; f < faults_.size(); ++f) {
       const Fault& fault = faults_[f];
       if (fault.kind == Fault::Kind::kKillWait || fault.send != transfer.send) continue;
@@ -118,7 +120,7 @@ class FaultyCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
-  const std::unique_ptr<Communicator> inner_;
+  const std::shared_ptr<Communicator> inner_;
   const std::vector<Fault> faults_;
   std::vector<uint64_t> seen_;  // transfers, or waits, that each fault has counted
   std::map<Ticket, Outer> outer_;
@@ -173,7 +175,7 @@ absl::StatusOr<std::vector<Fault>> ParseFaults(absl::string_view text) {
   return faults;
 }
 
-std::unique_ptr<Communicator> MakeFaultyCommunicator(std::unique_ptr<Communicator> inner, std::vector<Fault> faults) {
+std::unique_ptr<Communicator> MakeFaultyCommunicator(std::shared_ptr<Communicator> inner, std::vector<Fault> faults) {
   return std::make_unique<FaultyCommunicator>(std::move(inner), std::move(faults));
 }
 

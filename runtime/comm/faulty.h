@@ -21,7 +21,7 @@ struct Fault {
     kKillWait,   // the `nth` Wait (of any transfer) fails at once, and the communicator is aborted
   };
   Kind kind = Kind::kDrop;
-  // The edge: which transfers count.
+  // The edge: which transfers count. Those with kControlTag never do.
   bool send = true;
   int peer = -1;  // -1: any
   uint64_t nth = 1;  // the first is 1
@@ -32,7 +32,7 @@ struct Fault {
 absl::StatusOr<std::vector<Fault>> ParseFaults(absl::string_view text);
 
 // `inner` with faults, each of which strikes once. Threads as for any communicator.
-std::unique_ptr<Communicator> MakeFaultyCommunicator(std::unique_ptr<Communicator> inner, std::vector<Fault> faults);
+std::unique_ptr<Communicator> MakeFaultyCommunicator(std::shared_ptr<Communicator> inner, std::vector<Fault> faults);
 
 }  // namespace millrace
 

@@ -15,7 +15,7 @@ class Patience {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // The wait begins now.
+  // The wait begins now. `options` must outlive it.
   explicit Patience(const CommunicatorOptions& options);
 
   // Overdue has nothing to do before.
@@ -23,13 +23,14 @@ class Patience {
   double seconds() const;
 
   // To be called once next() has passed. The first time it prints one warning to stderr; at the end it returns
-  // DEADLINE_EXCEEDED. `what` describes the wait and is called only here.
+  // DEADLINE_EXCEEDED. `what` describes the wait; it and CommunicatorOptions::report are called only here.
   absl::Status Overdue(const std::function<std::string()>& what);
 
  private:
   const Clock::time_point start_;
   const Clock::time_point end_;
   Clock::time_point next_;
+  const std::function<std::string()>& report_;
 };
 
 // Looks before a thread parks, each followed by a yield: some 20 us on an idle machine. Where `ranks` ranks must take

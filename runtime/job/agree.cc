@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/control_tag.h"
 
 namespace millrace {
 namespace {
@@ -15,8 +16,6 @@ namespace {
 constexpr size_t kMostErrorText = 4096;
 // No process has a reason to say more than this at once.
 constexpr uint64_t kMostTextBytes = uint64_t{1} << 30;
-// Of what passes between two programs: no edge and no bucket has this tag.
-constexpr uint64_t kControlTag = ~uint64_t{0};
 // A message is sent in pieces of at most this.
 constexpr uint64_t kPiece = uint64_t{4} << 20;
 

@@ -30,7 +30,9 @@ absl::StatusOr<HeldOutLoss> Evaluate(const proto::ExecutionPlan& plan, const Dat
   std::vector<StepResult> results(ranks->size());
   for (uint64_t run = 0; run < runs; ++run) {
     MR_RETURN_IF_ERROR(ranks->Each([&](Seat& seat) -> absl::Status {
+      seat.whereabouts->Begin("eval", 0);
       MR_ASSIGN_OR_RETURN(results[seat.rank], seat.worker->RunForward("eval", run));
+      seat.whereabouts->Between("after an evaluation");
       return absl::OkStatus();
     }));
     MR_RETURN_IF_ERROR(Share(ranks, &results));

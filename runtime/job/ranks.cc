@@ -9,6 +9,7 @@
 #include "kernels/backends.h"
 #include "kernels/cores.h"
 #include "proto/status_macros.h"
+#include "runtime/job/rank_faults.h"
 #include "runtime/log/log.h"
 
 namespace millrace {
@@ -64,6 +65,7 @@ absl::StatusOr<std::unique_ptr<Ranks>> Ranks::Connect(const proto::ExecutionPlan
                                                    " ranks are in this process, and nothing connects it to others"));
   }
   std::unique_ptr<Ranks> ranks(new Ranks(plan, options, std::move(here)));
+  MR_RETURN_IF_ERROR(ranks->PlanFaults());
   MR_RETURN_IF_ERROR(ranks->Each([&](Seat& seat) { return ranks->ConnectSeat(seat); }));
   ranks->connected_ = true;
   MR_RETURN_IF_ERROR(ranks->FindProcesses());
@@ -85,8 +87,27 @@ Ranks::~Ranks() {
   for (std::thread& thread : threads_) thread.join();
 }
 
+absl::Status Ranks::PlanFaults() {
+  for (Seat& seat : seats_) {
+    MR_ASSIGN_OR_RETURN(RankFaults faults, ParseRankFaults(options_.faults, seat.rank));
+    seat.whereabouts = std::make_unique<Whereabouts>(plan_, seat.rank, std::move(faults.points));
+    seat.lost_messages = std::move(faults.transfers);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Ranks::ConnectSeat(Seat& seat) {
+  seat.whereabouts->Pass("JOIN");
   MR_ASSIGN_OR_RETURN(seat.communicator, options_.make_communicator(seat.rank));
+  if (options_.make_stand) seat.whereabouts->TellTo(options_.make_stand(seat.rank));
+  if (!seat.lost_messages.empty()) {
+    seat.communicator = MakeFaultyCommunicator(std::move(seat.communicator), seat.lost_messages);
+  }
+  if (!seat.whereabouts->idle()) {
+    seat.communicator = MakeNotingCommunicator(std::move(seat.communicator), seat.whereabouts.get());
+  }
+  seat.whereabouts->Between("joining");
+  seat.whereabouts->Pass("JOINED");
   if (seat.communicator->rank() == seat.rank && seat.communicator->size() == size()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "it was connected as rank ", seat.communicator->rank(), " of ", seat.communicator->size(), ", but the plan has ",
@@ -129,7 +150,7 @@ absl::Status Ranks::OpenSeat(Seat& seat) {
   worker.device = seat.device.get();
   worker.communicator = seat.communicator.get();
   worker.seed = options_.seed;
-  if (options_.make_stand) worker.stand = options_.make_stand(seat.rank);
+  worker.stand = seat.whereabouts->stand();
   worker.load = [this](const proto::Input& input, uint64_t step, uint32_t micro_batch, void* memory, uint64_t bytes) {
     return feed_(input, step, micro_batch, memory, bytes);
   };

@@ -17,6 +17,7 @@
 #include "kernels/device.h"
 #include "proto/plan.pb.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/job/whereabouts.h"
 #include "runtime/worker/worker.h"
 
 namespace millrace {
@@ -27,7 +28,7 @@ using OpenDeviceFn = std::function<absl::StatusOr<std::unique_ptr<Device>>(absl:
 // it.
 using MakeCommunicatorFn = std::function<absl::StatusOr<std::shared_ptr<Communicator>>(int rank)>;
 
-// What a rank calls with where it stands (WorkerOptions::stand); empty: nothing.
+// What a rank calls with where it stands and whom it waits for (Whereabouts); empty: nothing.
 using MakeStandFn = std::function<StandFn(int rank)>;
 
 struct RanksOptions {
@@ -42,14 +43,17 @@ struct RanksOptions {
   MakeCommunicatorFn make_communicator;
   CommunicatorOptions communication;  // of the in_process ones
   MakeStandFn make_stand;             // on the rank's thread, once it is connected; empty: nobody wants to know
+  std::string faults;                 // of any rank (rank_faults.h)
 };
 
 // What one rank works with. Touched by the rank's thread inside Each, by the owner of Ranks between two of them.
 struct Seat {
   int rank = 0;
   std::unique_ptr<Device> device;
+  std::unique_ptr<Whereabouts> whereabouts;  // outlives the communicator and the worker, which tell it
   std::shared_ptr<Communicator> communicator;
   std::unique_ptr<Worker> worker;  // dies before the device
+  std::vector<Fault> lost_messages;
 };
 
 // One thread uses it: everything but Abort.
@@ -92,6 +96,7 @@ class Ranks {
 
  private:
   Ranks(const proto::ExecutionPlan& plan, const RanksOptions& options, std::vector<int> here);
+  absl::Status PlanFaults();
   absl::Status ConnectSeat(Seat& seat);
   absl::Status OpenSeat(Seat& seat);
   absl::Status FindProcesses();

@@ -98,7 +98,9 @@ absl::StatusOr<std::string> SampleText(const proto::ExecutionPlan& plan, const S
     // The model is causal: what stands after the last byte does not change its scores.
     for (int64_t k = 0; k < used; ++k) window[k] = static_cast<unsigned char>(text[text.size() - used + k]);
     MR_RETURN_IF_ERROR(ranks->Each([&](Seat& seat) -> absl::Status {
+      seat.whereabouts->Begin("logits", 0);
       MR_RETURN_IF_ERROR(seat.worker->RunForward("logits", i).status());
+      seat.whereabouts->Between("after a sample");
       if (seat.rank != scores.rank) return absl::OkStatus();
       return seat.worker->ReadOutput("logits", scores.name, memory.data(), memory.size());
     }));

@@ -18,7 +18,7 @@ namespace {
 constexpr absl::string_view kShared = "; a run of several processes needs a folder that all of them see";
 
 // Files and pieces of the ranks here.
-absl::Status WriteFilesHere(const std::string& temporary, const ParameterStore& store, const Ranks& ranks,
+absl::Status WriteFilesHere(const std::string& temporary, const ParameterStore& store, Ranks& ranks,
                             proto::CheckpointManifest* part) {
   part->set_schema_version(kSchemaVersion);
   for (int rank : ranks.here()) {
@@ -27,6 +27,7 @@ absl::Status WriteFilesHere(const std::string& temporary, const ParameterStore& 
       return absl::Status(status.code(), absl::StrCat(status.message(), kShared));
     }
     MR_RETURN_IF_ERROR(status);
+    ranks.seat(rank).whereabouts->Pass("CHECKPOINT");
   }
   return ranks.all_here() ? absl::OkStatus() : SyncFolder(temporary);
 }
@@ -58,6 +59,7 @@ absl::Status SaveTogether(const std::string& root, const absl::Status& ready, co
   proto::CheckpointManifest part;
   MR_RETURN_IF_ERROR(AllOk(ranks, WriteFilesHere(temporary, store, *ranks, &part)));
   MR_ASSIGN_OR_RETURN(const std::vector<std::string> parts, GatherAtRoot(ranks, CanonicalBytes(part)));
+  if (leads) ranks->seat(0).whereabouts->Pass("COMMIT");
   MR_RETURN_IF_ERROR(FromRoot(ranks, leads ? Commit(root, temporary, facts, parts) : std::string()).status());
   std::move(abandon).Cancel();
   return absl::OkStatus();

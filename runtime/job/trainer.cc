@@ -349,6 +349,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::ExecutionP
   of_ranks.on_this_host = options.on_this_host;
   of_ranks.make_communicator = options.make_communicator;
   of_ranks.make_stand = options.make_stand;
+  of_ranks.communication = options.communication;
+  of_ranks.faults = options.faults;
   MR_ASSIGN_OR_RETURN(std::unique_ptr<Ranks> ranks, Ranks::Connect(plan, of_ranks));
   auto trainer = std::make_unique<SpmdTrainer>(plan, job, options, std::move(ranks));
   MR_RETURN_IF_ERROR(trainer->Prepare(model));

@@ -38,6 +38,9 @@ struct TrainerOptions {
   int on_this_host = 0;
   MakeCommunicatorFn make_communicator;
   MakeStandFn make_stand;
+
+  CommunicatorOptions communication;  // of the ranks of one process alone
+  std::string faults;                 // rank_faults.h
 };
 
 // Used by one thread.

@@ -67,7 +67,9 @@ absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, co
   std::vector<StepResult> results(ranks->size());
   const double begin = Now() + options.behind_root;
   MR_RETURN_IF_ERROR(ranks->Each([&](Seat& seat) -> absl::Status {
+    seat.whereabouts->Begin("train", step + 1);
     MR_ASSIGN_OR_RETURN(results[seat.rank], seat.worker->TrainStep(settings));
+    seat.whereabouts->Between("after the step");
     return absl::OkStatus();
   }));
   const double seconds = Now() + options.behind_root - begin;

@@ -4,8 +4,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <map>
-#include <mutex>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -13,22 +11,20 @@
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/gloo/gloo.h"
+<<<<<<< HEAD
 #include "runtime/comm/nccl/nccl.h"
 #include "runtime/membership/hang_reporting.h"
+=======
+>>>>>>> h6-battery
 #include "runtime/membership/kinds.h"
 #include "runtime/membership/own_address.h"
+#include "runtime/membership/seats.h"
 #include "runtime/membership/shared_token.h"
-#include "runtime/rendezvous/client.h"
 #include "runtime/rendezvous/environment.h"
-#include "runtime/rendezvous/server.h"
 
 namespace millrace {
 namespace {
 
-// The last messages of a job: the coordinator waits so long for ranks to have read them, less where one of them may be
-// stuck.
-constexpr absl::Duration kFarewell = absl::Seconds(5), kFarewellAfterFailure = absl::Milliseconds(300);
-constexpr absl::Duration kReportPatience = absl::Seconds(1);
 constexpr absl::Duration kTokenRetry = absl::Milliseconds(200);
 
 // As the launcher says, or because nobody else could come.
@@ -58,12 +54,11 @@ class GlooMembership : public Membership {
     return [this](int rank) { return Join(rank); };
   }
   MakeStandFn make_stand() override {
-    return [this](int rank) { return NotesOf(rank); };
+    return [this](int rank) { return seats_.NotesOf(rank); };
   }
-  absl::Status End(const absl::Status& mine) override;
+  absl::Status End(const absl::Status& mine) override { return seats_.End(mine); }
 
  private:
-  StandFn NotesOf(int rank);
   absl::Status PrepareToken();
   absl::Status StartCoordinator(const Endpoint& at, bool here_only);
   absl::StatusOr<std::shared_ptr<Communicator>> Join(int rank);
@@ -74,9 +69,7 @@ class GlooMembership : public Membership {
   RendezvousOptions join_;  // but for the rank
   bool found_token_ = false;
   std::atomic<bool> owns_token_file_ = false;
-  std::unique_ptr<RendezvousServer> coordinator_;
-  std::mutex mutex_;
-  std::map<int, std::unique_ptr<RendezvousClient>> seats_;  // by rank; before the coordinator they go
+  Seats seats_;
 };
 
 absl::Status GlooMembership::Prepare() {
@@ -134,8 +127,7 @@ absl::Status GlooMembership::StartCoordinator(const Endpoint& at, bool here_only
   server.host_rank = options_.contract.rank;
   server.roster.silence = options_.heartbeat_timeout;
   join_.token = server.token;
-  MR_ASSIGN_OR_RETURN(coordinator_, RendezvousServer::Start(server));
-  return absl::OkStatus();
+  return seats_.Host(server);
 }
 
 // What an earlier job left in the place of the token is refused, and replaced by rank 0 a moment later.
@@ -145,7 +137,7 @@ absl::StatusOr<std::unique_ptr<RendezvousClient>> GlooMembership::TakeSeat(int r
   const absl::Time deadline = absl::Now() + options.patience;
   while (true) {
     absl::StatusOr<std::unique_ptr<RendezvousClient>> client = RendezvousClient::Join(options);
-    const bool again = absl::IsUnauthenticated(client.status()) && found_token_ && coordinator_ == nullptr;
+    const bool again = absl::IsUnauthenticated(client.status()) && found_token_ && seats_.coordinator() == nullptr;
     if (!again || absl::Now() + kTokenRetry >= deadline) return client;
     absl::SleepFor(kTokenRetry);
   }
@@ -158,11 +150,13 @@ absl::StatusOr<std::string> GlooMembership::Host() const {
 }
 
 absl::StatusOr<std::shared_ptr<Communicator>> GlooMembership::Join(int rank) {
-  MR_ASSIGN_OR_RETURN(std::unique_ptr<RendezvousClient> seat, TakeSeat(rank));
+  MR_ASSIGN_OR_RETURN(std::unique_ptr<RendezvousClient> joined, TakeSeat(rank));
+  RendezvousClient* const seat = seats_.Take(rank, std::move(joined));
   // All have joined: nobody looks for the token any more.
   if (owns_token_file_.exchange(false)) unlink(join_.token_file.c_str());
   GlooOptions gloo;
   gloo.waits = options_.waits;
+  gloo.waits.report = seats_.ReportFor(seat);
   gloo.interface = options_.interface;
   MR_ASSIGN_OR_RETURN(gloo.host, Host());
   absl::StatusOr<std::unique_ptr<Communicator>> connected = MakeGlooCommunicator(seat->exchange(), gloo);
@@ -174,45 +168,9 @@ absl::StatusOr<std::shared_ptr<Communicator>> GlooMembership::Join(int rank) {
     connected = MakeNcclCommunicator(&seat->exchange(), *std::move(connected), nccl);
   }
   if (!connected.ok()) return seat->ReportFailure(connected.status()).status();
-  RendezvousClient* const client = seat.get();
-  const std::shared_ptr<Communicator> made = ReportHangs(*std::move(connected), [client] {
-    const absl::StatusOr<std::string> report = client->HangReport(kReportPatience);
-    return report.ok() ? *report : absl::StrCat("no report of the other ranks: ", report.status().message());
-  });
-  seat->OnFailure([weak = std::weak_ptr<Communicator>(made)](const JobFailure& failure) {
-    if (const std::shared_ptr<Communicator> communicator = weak.lock()) communicator->Abort(failure.status());
-  });
-  std::lock_guard lock(mutex_);
-  seats_[rank] = std::move(seat);
+  const std::shared_ptr<Communicator> made = *std::move(connected);
+  seats_.Watch(rank, made);
   return made;
-}
-
-StandFn GlooMembership::NotesOf(int rank) {
-  std::lock_guard lock(mutex_);
-  return [client = seats_.at(rank).get()](const Standpoint& stand) {
-    client->SetPosition({.instruction = stand.instruction,
-                         .action = stand.action,
-                         .edge = stand.edge,
-                         .micro_batch = stand.micro_batch,
-                         .peer = stand.peer,
-                         .peer_instruction = stand.peer_instruction});
-  };
-}
-
-absl::Status GlooMembership::End(const absl::Status& mine) {
-  absl::Status first = mine;
-  for (auto& [rank, seat] : seats_) {
-    if (!first.ok() && !absl::IsCancelled(first)) {
-      first = seat->ReportFailure(first).status();
-      continue;
-    }
-    const absl::Status left = seat->Leave();
-    if (first.ok()) first = left;
-  }
-  seats_.clear();
-  const bool in_order = first.ok() || absl::IsCancelled(first);
-  if (coordinator_ != nullptr) coordinator_->AwaitEmpty(in_order ? kFarewell : kFarewellAfterFailure);
-  return first;
 }
 
 }  // namespace

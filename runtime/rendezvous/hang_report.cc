@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "runtime/rendezvous/position.h"
 
 namespace millrace {
 namespace {
@@ -23,6 +24,7 @@ std::string Object(const proto::Position& position) {
 
 // "instruction 41, RECV edge relu5 of micro-batch 7".
 std::string Place(const proto::Position& position) {
+  if (position.instruction() < 0 && !position.action().empty()) return absl::CHexEscape(position.action());
   if (position.instruction() < 0) return "the start of its list";
   std::string text = absl::StrCat("instruction ", position.instruction());
   if (!position.action().empty()) absl::StrAppend(&text, ", ", absl::CHexEscape(position.action()));
@@ -38,12 +40,28 @@ class Ranks {
   bool Silent(int rank) const {
     return ranks_[rank].state == State::kThere && ranks_[rank].silence > options_.silent_after;
   }
-  // The rank that `rank` waits for, -1 for none.
+  // It has said that it waits until all ranks have come.
+  bool Meets(int rank) const {
+    const Standing& standing = ranks_[rank];
+    return standing.state == State::kThere && standing.noted && !Silent(rank) &&
+           standing.position.peer() == kEveryone;
+  }
+  // The rank that `rank` waits for, -1 for none. Of a meeting it is one that has not come, best one that is at no other.
   int PeerOf(int rank) const {
     const Standing& standing = ranks_[rank];
+    if (Meets(rank)) return MissingAt(rank);
     if (standing.state != State::kThere || !standing.noted || Silent(rank)) return -1;
     const int peer = standing.position.peer();
     return peer >= 0 && peer < static_cast<int>(ranks_.size()) && peer != rank ? peer : -1;
+  }
+  // Each stands at its half of the same transfer, and still nothing comes through.
+  bool BothAtTheirHalves(int rank) const {
+    const int peer = PeerOf(rank);
+    if (peer < 0 || Meets(rank) || Meets(peer) || PeerOf(peer) != rank) return false;
+    const Standing &here = ranks_[rank], &there = ranks_[peer];
+    return here.position.peer_instruction() == there.position.instruction() &&
+           there.position.peer_instruction() == here.position.instruction() && here.since >= options_.settled_after &&
+           there.since >= options_.settled_after;
   }
   // The peer is past its half of what `rank` waits for.
   bool PeerHasPassed(int rank) const {
@@ -67,13 +85,35 @@ class Ranks {
                         " and waits for nobody");
   }
   std::string Wait(int rank) const {
-    return absl::StrCat("rank ", rank, " waits for ", Object(ranks_[rank].position), " from rank ", PeerOf(rank));
+    const proto::Position& position = ranks_[rank].position;
+    // A collective has no edge: what is waited for is the other rank.
+    if (position.edge().empty() && position.micro_batch() < 0) {
+      return absl::StrCat("rank ", rank, " waits at ", Place(position), " for rank ", PeerOf(rank));
+    }
+    return absl::StrCat("rank ", rank, " waits for ", Object(position), " from rank ", PeerOf(rank));
   }
 
  private:
+  int MissingAt(int rank) const {
+    int missing = -1;
+    for (int other = 0; other < static_cast<int>(ranks_.size()); ++other) {
+      const bool came = Meets(other) && ranks_[other].position.action() == ranks_[rank].position.action();
+      if (other == rank || came || ranks_[other].state == State::kLeft) continue;
+      if (missing < 0 || Meets(missing)) missing = other;
+    }
+    return missing;
+  }
+
   const std::vector<Standing>& ranks_;
   const HangReportOptions& options_;
 };
+
+std::string BothHalves(const Ranks& ranks, const std::vector<Standing>& all, int rank) {
+  const int peer = ranks.PeerOf(rank);
+  return absl::StrCat(ranks.Wait(rank), ", which stands at the other half, ", Place(all[peer].position), " for ",
+                      Seconds(all[peer].since), ", so the message between rank ", rank, " and rank ", peer,
+                      " was lost");
+}
 
 // Follows the waits from `first` to a rank that waits for nobody. Without text when they run in a circle.
 HangCause ChainCause(const Ranks& ranks, int size, int first) {
@@ -91,6 +131,10 @@ HangCause ChainCause(const Ranks& ranks, int size, int first) {
 
 std::string Line(const Ranks& ranks, const Standing& standing, int rank) {
   const int peer = ranks.PeerOf(rank);
+  if (ranks.Meets(rank)) {
+    return absl::StrCat("  rank ", rank, " stands at ", Place(standing.position), " for ", Seconds(standing.since),
+                        ", waiting for all ranks");
+  }
   if (peer < 0) return absl::StrCat("  rank ", rank, " ", ranks.Trouble(rank));
   std::string line = absl::StrCat("  rank ", rank, " stands at ", Place(standing.position), " for ",
                                   Seconds(standing.since), ", waiting for rank ", peer);
@@ -108,6 +152,7 @@ HangCause FindHangCause(const std::vector<Standing>& all, const HangReportOption
   int waiting = -1;
   for (int rank = 0; rank < size; ++rank) {
     if (ranks.PeerOf(rank) < 0) continue;
+    if (ranks.BothAtTheirHalves(rank)) return {-1, BothHalves(ranks, all, rank)};
     if (ranks.PeerHasPassed(rank)) {
       const int peer = ranks.PeerOf(rank);
       return {-1, absl::StrCat(ranks.Wait(rank), ", which has passed its half (instruction ",
@@ -126,6 +171,10 @@ HangCause FindHangCause(const std::vector<Standing>& all, const HangReportOption
   }
   int slowest = -1;
   for (int rank = 0; rank < size; ++rank) {
+    if (ranks.Meets(rank)) {
+      return {-1, absl::StrCat("all ranks have come to ", Place(all[rank].position), ", and rank ", rank,
+                               " still waits there, so a message between them was lost")};
+    }
     if (ranks.Silent(rank) || all[rank].state == State::kAbsent || all[rank].state == State::kGone) {
       return {rank, absl::StrCat("rank ", rank, " ", ranks.Trouble(rank), ", and no other says that it waits")};
     }

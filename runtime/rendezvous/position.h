@@ -11,13 +11,16 @@
 
 namespace millrace {
 
+// Position.peer of a rank that waits until all ranks have come to where it stands.
+inline constexpr int32_t kEveryone = -2;
+
 // A note of one instruction. The texts are copied when it is written down, cut to kActionBytes and kEdgeBytes.
 struct Position {
   int64_t instruction = -1;       // index in the rank's list; -1: before the first
   absl::string_view action;       // "RECV", "2F0"
   absl::string_view edge;         // empty: none
   int64_t micro_batch = -1;       // -1: none
-  int32_t peer = -1;              // the rank it waits for; -1: it waits for nobody
+  int32_t peer = -1;              // the rank it waits for, or kEveryone; -1: it waits for nobody
   int64_t peer_instruction = -1;  // the other half of the transfer in the peer's list; -1: not known
 };
 

@@ -119,8 +119,11 @@ void Roster::Testify(int rank, const proto::Failure& word, Instant now) {
   failure.message.resize(std::min(failure.message.size(), kMostErrorBytes));
   if (!absl::StartsWith(failure.message, "rank ")) failure.message = absl::StrCat("rank ", rank, ": ", failure.message);
   if (failure.code == absl::StatusCode::kDeadlineExceeded && joined_ == identity_.size && joined_ > 1) {
-    const HangCause cause = FindHangCause(Standings(now));
-    absl::StrAppend(&failure.message, "; ", cause.text);
+    // A report that came with it may have been cut on its way; here is all of it.
+    const std::vector<Standing> standings = Standings(now);
+    failure.message.resize(std::min(failure.message.size(), failure.message.find('\n')));
+    absl::StrAppend(&failure.message, "\n", HangReport(standings));
+    const HangCause cause = FindHangCause(standings);
     if (cause.rank >= 0) failure.rank = cause.rank;
   }
   if (!IsConsequence(failure.code)) return Decide(std::move(failure));
@@ -136,8 +139,14 @@ void Roster::Lose(int rank, absl::string_view how, Instant now) {
   if (!seat.there) return;
   seat.there = false;
   seat.outlet = nullptr;
+  const absl::Duration suspension = Suspension(now);
   // A rank that has told of another's end may go: it is not the cause.
-  if (!seat.left && !seat.witness) {
+  if (!seat.left && !seat.witness && suspension > absl::ZeroDuration() && options_.host_rank >= 0) {
+    Decide({JobFailure::Kind::kHung, options_.host_rank, absl::StatusCode::kUnavailable,
+            absl::StrCat("rank ", options_.host_rank, " hung: its process, which is the coordinator, was suspended for ",
+                         Seconds(suspension), " (the heartbeat timeout is ", Seconds(options_.silence),
+                         "), and the others have given it up")});
+  } else if (!seat.left && !seat.witness) {
     Decide({JobFailure::Kind::kDied, rank, absl::StatusCode::kUnavailable,
             absl::StrCat("rank ", rank, " died: its connection from ", seat.from, " broke (", how, ")",
                          Whereabouts(rank))});
@@ -153,6 +162,10 @@ void Roster::Tick(Instant now) {
   if (now - last_tick_ > absl::ToChronoNanoseconds(late)) {
     for (Seat& seat : seats_) seat.heard = now;
   }
+  if (now - last_tick_ > absl::ToChronoNanoseconds(options_.silence)) {
+    suspension_ = Suspension(now);
+    woke_ = now;
+  }
   last_tick_ = now;
   if (!failure_.has_value()) CheckSilence(now);
   if (!failure_.has_value() && testimony_.has_value() && now >= testimony_until_) Decide(*std::move(testimony_));
@@ -161,6 +174,15 @@ void Roster::Tick(Instant now) {
     next_beat_ = now + absl::ToChronoNanoseconds(options_.beat);
   }
   Publish(lock);
+}
+
+// How long this process was suspended, now or a moment ago, so that all others must believe that it hangs; zero: it was
+// not.
+absl::Duration Roster::Suspension(Instant now) const {
+  const absl::Duration gap = absl::FromChrono(now - last_tick_);
+  if (gap > options_.silence) return gap;
+  const bool lately = suspension_ > absl::ZeroDuration() && absl::FromChrono(now - woke_) < options_.silence;
+  return lately ? suspension_ : absl::ZeroDuration();
 }
 
 void Roster::CheckSilence(Instant now) {

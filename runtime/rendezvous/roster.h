@@ -28,6 +28,7 @@ struct RosterOptions {
   absl::Duration silence = absl::Seconds(10);     // a rank not heard for so long has hung
   // A report that somebody else's end explains (IsConsequence) waits so long for the cause.
   absl::Duration settle = absl::Milliseconds(400);
+  int host_rank = -1;  // the rank whose process this is; -1: a process of its own
 };
 
 // Any thread may call anything. Messages go out and `on_failure` is called before the call that causes them returns.
@@ -81,6 +82,7 @@ class Roster {
   void Contribute(int rank, const proto::Gather& gather);
   void Testify(int rank, const proto::Failure& failure, Instant now);
   void Decide(JobFailure failure);
+  absl::Duration Suspension(Instant now) const;
   void CheckSilence(Instant now);
   std::string Whereabouts(int rank) const;
   std::vector<Standing> Standings(Instant now) const;
@@ -103,6 +105,9 @@ class Roster {
   bool published_ = false, closed_ = false;
   std::optional<JobFailure> testimony_;  // the first report that waits for its cause
   Instant testimony_until_, last_tick_, next_beat_;
+  // The last time that this process was itself suspended for longer than the silence, if ever.
+  absl::Duration suspension_ = absl::ZeroDuration();
+  Instant woke_;
 };
 
 }  // namespace millrace

@@ -29,6 +29,12 @@ constexpr size_t kMostStrangers = 256;
 
 Roster::Instant Now() { return std::chrono::steady_clock::now(); }
 
+RosterOptions WithHost(const ServerOptions& options) {
+  RosterOptions roster = options.roster;
+  roster.host_rank = options.host_rank;
+  return roster;
+}
+
 // Sent away before it could say anything.
 class Refusal : public grpc::ServerBidiReactor<proto::FromRank, proto::ToRank> {
  public:
@@ -40,7 +46,7 @@ class Server : public RendezvousServer, public proto::Rendezvous::CallbackServic
  public:
   explicit Server(const ServerOptions& options)
       : options_(options),
-        roster_(options.identity, options.roster, options.on_failure, Now()),
+        roster_(options.identity, WithHost(options), options.on_failure, Now()),
         door_{&roster_, options.token, options.roster, options.host_rank,
               [this](Visitor* visitor) { Forget(visitor); }} {}
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -75,15 +76,20 @@ absl::StatusOr<JobToken> JobToken::FromFile(const std::string& path) {
   return token;
 }
 
+// Under another name first: whoever looks for the file finds all of it or nothing.
 absl::Status JobToken::WriteTo(const std::string& path) const {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  const std::string unfinished = absl::StrCat(path, ".", absl::BytesToHexString(RandomBytes(6)));
+  const int fd = open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return CannotWrite(errno, absl::StrCat(path, ": cannot create the job's token"));
+  const absl::Cleanup remove = [&] { unlink(unfinished.c_str()); };
   const ssize_t written = write(fd, text_.data(), text_.size());
   const int failed = written < 0 ? errno : ENOSPC;
   close(fd);
-  if (written == static_cast<ssize_t>(text_.size())) return absl::OkStatus();
-  unlink(path.c_str());
-  return CannotWrite(failed, absl::StrCat(path, ": cannot write the job's token"));
+  if (written != static_cast<ssize_t>(text_.size())) {
+    return CannotWrite(failed, absl::StrCat(path, ": cannot write the job's token"));
+  }
+  if (link(unfinished.c_str(), path.c_str()) == 0) return absl::OkStatus();
+  return CannotWrite(errno, absl::StrCat(path, ": cannot create the job's token"));
 }
 
 std::string JobToken::Prove(absl::string_view speaker, absl::string_view rank_nonce,

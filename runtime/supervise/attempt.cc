@@ -1,10 +1,7 @@
 #include "runtime/supervise/attempt.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +13,7 @@
 #include "proto/status_macros.h"
 #include "runtime/log/log.h"
 #include "runtime/rendezvous/environment.h"
+#include "runtime/rendezvous/token_memory.h"
 
 extern char** environ;
 
@@ -29,20 +27,6 @@ constexpr auto kDrain = milliseconds(300);   // for output that is still in a pi
 constexpr int kLongestPollMs = 200;
 
 std::chrono::steady_clock::time_point Now() { return std::chrono::steady_clock::now(); }
-
-// The token in memory that only descriptors lead to: nothing of it is left when the last one is closed.
-absl::StatusOr<int> TokenInMemory(const JobToken& token) {
-  const int fd = memfd_create("millrace-token", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return absl::ErrnoToStatus(errno, "cannot make a file in memory for the job's token");
-  const std::string& text = token.text();
-  if (fchmod(fd, 0600) != 0 || write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
-    const int error = errno;
-    close(fd);
-    return absl::ErrnoToStatus(error, "cannot write the job's token into memory");
-  }
-  return fd;
-}
 
 }  // namespace
 
@@ -78,7 +62,7 @@ std::vector<std::string> Attempt::EnvironmentOf(int rank) const {
                          {kLocalRankVariable, number},
                          {kLocalSizeVariable, size},
                          {kCoordinatorVariable, coordinator_->address()},
-                         {kTokenFileVariable, absl::StrCat("/proc/self/fd/", token_fd_)},
+                         {kTokenFileVariable, TokenMemoryPath(token_fd_)},
                          {kJobVariable, options_.job},
                          {kRestartVariable, absl::StrCat(incarnation_)},
                          {kLaunchVariable, kLaunchByMillrace}});

@@ -53,6 +53,8 @@ void ProcessFlags::Declare(FlagSet* flags) {
   flags->String("tls-authority", &tls_authority_, "that signed the coordinator's certificate, PEM");
   flags->Uint("join-timeout", &join_seconds_, "seconds to wait for all ranks to come");
   flags->Uint("heartbeat-timeout", &heartbeat_seconds_, "seconds of silence after which a rank has hung");
+  flags->Uint("warn-after", &warn_seconds_, "seconds of a wait after which it is reported, with where every rank stands");
+  flags->Uint("wait-limit", &limit_seconds_, "seconds after which a wait is given up, and the run with it");
   flags->Uint("max-restarts", &max_restarts_, "--comm=gloo without a launcher: starts after a failure");
 }
 
@@ -104,10 +106,23 @@ absl::StatusOr<std::unique_ptr<Membership>> ProcessFlags::Join(const LaunchContr
   options.host = host_;
   options.interface = interface_;
   options.insecure = insecure_;
+  options.waits = Waits();
   options.tls = {tls_certificate_, tls_key_, tls_authority_};
   options.join_within = absl::Seconds(join_seconds_);
   options.heartbeat_timeout = absl::Seconds(heartbeat_seconds_);
   return Membership::Make(options);
+}
+
+CommunicatorOptions ProcessFlags::Waits() const {
+  CommunicatorOptions waits;
+  waits.warn_after = absl::Seconds(warn_seconds_);
+  waits.terminate_after = absl::Seconds(limit_seconds_);
+  return waits;
+}
+
+std::string FaultsFromEnvironment() {
+  const char* const value = std::getenv("MILLRACE_FAULT");
+  return value != nullptr && RestartsSoFar() == 0 ? value : "";
 }
 
 int RestartsSoFar() {

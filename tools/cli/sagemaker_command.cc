@@ -13,9 +13,10 @@
 #include "proto/text_proto.h"
 #include "runtime/checkpoint/durable_file.h"
 #include "runtime/data/regular_file.h"
+#include "runtime/launch/detect.h"
 #include "runtime/launch/sagemaker.h"
+#include "runtime/rendezvous/token_memory.h"
 #include "tools/cli/commands.h"
-#include "tools/cli/token_file.h"
 
 namespace millrace {
 namespace {
@@ -66,12 +67,15 @@ class SageMakerCommand : public Command {
   }
 
  private:
-  // The job's token comes as a variable; it goes on as a file, which is not in the environment of anything started.
+  // The job's token comes as a variable; it goes on in memory, so that nothing of it is left in the container, and is
+  // not in the environment of anything started.
   absl::Status KeepToken(const LaunchEnvironment& environment) const {
-    const std::string* const token = environment.Find("MILLRACE_TOKEN");
-    if (token == nullptr || environment.Has("MILLRACE_TOKEN_FILE")) return absl::OkStatus();
-    MR_ASSIGN_OR_RETURN(const std::string path, WriteTokenFile(*token));
-    setenv("MILLRACE_TOKEN_FILE", path.c_str(), 1);
+    const std::string* const text = environment.Find("MILLRACE_TOKEN");
+    if (text == nullptr || environment.Has("MILLRACE_TOKEN_FILE")) return absl::OkStatus();
+    const absl::StatusOr<JobToken> token = JobToken::FromText(*text);
+    if (!token.ok()) return ConfigError(absl::StrCat("MILLRACE_TOKEN: ", token.status().message()));
+    MR_ASSIGN_OR_RETURN(const int descriptor, TokenInMemory(*token));  // for as long as this process lives
+    setenv("MILLRACE_TOKEN_FILE", TokenMemoryPath(descriptor).c_str(), 1);
     unsetenv("MILLRACE_TOKEN");
     return absl::OkStatus();
   }
@@ -83,7 +87,9 @@ class SageMakerCommand : public Command {
       if (absl::ConsumePrefix(&argument, "--out=")) out = std::string(argument);
     }
     const std::string weights = absl::StrCat(out, "/weights.safetensors");
-    if (!Exists(weights)) return absl::OkStatus();
+    // Where all hosts see the folder, one model is enough.
+    MR_ASSIGN_OR_RETURN(const LaunchContract contract, DetectLaunch(environment));
+    if (contract.rank != 0 || !Exists(weights)) return absl::OkStatus();
     const std::string folder = absl::StrCat(environment.root, SageMakerFolder(environment), "/model");
     MR_RETURN_IF_ERROR(MakeFolder(folder));
     const std::string kept = absl::StrCat(folder, "/weights.safetensors");

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/checkpoint/find.h"
 #include "runtime/job/job_config.h"
 #include "runtime/job/results.h"
 #include "runtime/job/trainer.h"
@@ -80,7 +81,10 @@ class TrainCommand : public Command {
     const absl::Status checked = CheckJobConfig(config, plan);
     if (!checked.ok()) return WithExit(checked, flags.WasGiven("job") ? kExitBadConfig : kExitUsage);
     MR_ASSIGN_OR_RETURN(const bool supervises, process_flags_.Supervises(contract));
-    return supervises ? process_flags_.Supervise(plan, /*prefix=*/!json_) : Train(plan, model, config, contract);
+    if (!supervises) return Train(plan, model, config, contract);
+    const absl::Status ended = process_flags_.Supervise(plan, /*prefix=*/!json_);
+    RemoveAbandoned(absl::StrCat(config.out_dir(), "/checkpoint")).IgnoreError();
+    return ended;
   }
 
  private:
@@ -119,6 +123,8 @@ class TrainCommand : public Command {
     options.on_this_host = membership->on_this_host();
     options.make_communicator = membership->make_communicator();
     options.make_stand = membership->make_stand();
+    options.communication = process_flags_.Waits();
+    options.faults = FaultsFromEnvironment();
     if (!config.quiet() && speaks) std::fputs(ExplainSummary(plan).c_str(), stderr);
     std::signal(SIGINT, OnSignal);
     std::signal(SIGTERM, OnSignal);

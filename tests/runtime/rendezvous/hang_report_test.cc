@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/rendezvous/position.h"
+
 namespace millrace {
 namespace {
 
@@ -75,6 +77,47 @@ TEST(HangReportTest, ACircleIsCalledOne) {
       FindHangCause(ranks).text,
       "rank 1 waits for edge h of micro-batch 1 from rank 0, which waits for edge g of micro-batch 0 from rank 1, "
       "and so on in a circle, so a message between them was lost or never sent");
+}
+
+Standing Collective(int64_t instruction, const char* action, int peer, int64_t peer_instruction, double seconds) {
+  Standing standing = Works(instruction, action, seconds);
+  standing.position.set_peer(peer);
+  standing.position.set_peer_instruction(peer_instruction);
+  return standing;
+}
+
+TEST(HangReportTest, BothHalvesOfALostMessageMayStandStill) {
+  // The sender waits until its bytes are gone, the receiver until they come.
+  std::vector<Standing> ranks = {Waits(8, "relu5", 3, 1, 9, 5), Waits(9, "relu5", 3, 0, 8, 5)};
+  ranks[0].position.set_action("SEND");
+  EXPECT_EQ(FindHangCause(ranks).text,
+            "rank 0 waits for edge relu5 of micro-batch 3 from rank 1, which stands at the other half, instruction 9, "
+            "RECV edge relu5 of micro-batch 3 for 5.0 s, so the message between rank 0 and rank 1 was lost");
+}
+
+TEST(HangReportTest, AGradientThatWasLostBetweenReplicas) {
+  const std::vector<Standing> ranks = {Collective(31, "NORM", kEveryone, -1, 4),
+                                       Collective(30, "REDUCE bucket 2", 0, 30, 5)};
+  EXPECT_EQ(FindHangCause(ranks).text,
+            "rank 1 waits at instruction 30, REDUCE bucket 2 for rank 0, which has passed its half (instruction 30) "
+            "and stands at instruction 31, NORM, so the message was lost between rank 0 and rank 1");
+  EXPECT_THAT(HangReport(ranks), HasSubstr("\n  rank 0 stands at instruction 31, NORM for 4.0 s, waiting for all ranks"));
+}
+
+TEST(HangReportTest, WhoIsMissingAtAMeetingIsNamed) {
+  const std::vector<Standing> ranks = {Collective(31, "NORM", kEveryone, -1, 4),
+                                       Collective(33, "NORM", kEveryone, -1, 5), Works(7, "RUN 1F", 6)};
+  EXPECT_EQ(FindHangCause(ranks).text,
+            "rank 1 waits at instruction 33, NORM for rank 2, which stands at instruction 7, RUN 1F for 6.0 s and waits "
+            "for nobody, so rank 2 keeps the others waiting");
+  EXPECT_EQ(FindHangCause(ranks).rank, 2);
+}
+
+TEST(HangReportTest, AMeetingToWhichAllHaveCome) {
+  const std::vector<Standing> ranks = {Collective(31, "NORM", kEveryone, -1, 4),
+                                       Collective(33, "NORM", kEveryone, -1, 5)};
+  EXPECT_THAT(FindHangCause(ranks).text, AllOf(HasSubstr("all ranks have come to instruction 31, NORM"),
+                                               HasSubstr("a message between them was lost")));
 }
 
 TEST(HangReportTest, TheReportHasALineForEachRank) {

@@ -251,7 +251,7 @@ TEST_F(RendezvousTest, AHangReportSaysWhereAllStand) {
                     HasSubstr("\n  rank 0 stands at instruction 12"), HasSubstr("\n  rank 1 stands at instruction 9")));
   EXPECT_THAT(server_->Report(), HasSubstr("rank 1 waits for edge relu5"));
   const JobFailure failure = clients[1]->ReportFailure(absl::DeadlineExceededError("rank 1 waited 30 s"));
-  EXPECT_THAT(failure.message, AllOf(HasSubstr("rank 1 waited 30 s; rank 1 waits for edge relu5"), HasSubstr("lost")));
+  EXPECT_THAT(failure.message, AllOf(HasSubstr("rank 1 waited 30 s\nrank 1 waits for edge relu5"), HasSubstr("lost")));
 }
 
 }  // namespace

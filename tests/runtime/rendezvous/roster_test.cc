@@ -18,8 +18,9 @@ using ::testing::Not;
 
 class RosterTest : public ::testing::Test {
  protected:
-  void Open(int size) {
+  void Open(int size, int host_rank = -1) {
     RosterOptions options;
+    options.host_rank = host_rank;
     options.beat = absl::Milliseconds(100);
     options.silence = absl::Seconds(10);
     options.settle = absl::Milliseconds(400);
@@ -198,6 +199,19 @@ TEST_F(RosterTest, ACoordinatorThatWasStoppedAccusesNobody) {
   EXPECT_EQ(roster_->failure()->rank, 1);
 }
 
+// Rank 0's process was stopped for longer than the timeout. When it goes on it finds the others gone: that is its doing.
+TEST_F(RosterTest, ACoordinatorThatWasSuspendedTooLongAccusesItsOwnRank) {
+  Open(2, /*host_rank=*/0);
+  for (int rank = 0; rank < 2; ++rank) ASSERT_TRUE(Enter(ClaimOf(rank, 2)).ok());
+  Pass(milliseconds(200), {0, 1});
+  now_ += milliseconds(11000);
+  roster_->Tick(now_);
+  EXPECT_EQ(Verdict(), "none");
+  roster_->Lose(1, "reset", now_ + milliseconds(5));
+  EXPECT_THAT(Verdict(), AllOf(HasSubstr("rank 0 hung"), HasSubstr("suspended for 11.0 s")));
+  EXPECT_EQ(roster_->failure()->rank, 0);
+}
+
 TEST_F(RosterTest, WhoHasLeftIsNeitherDeadNorSilent) {
   OpenWithAll(2);
   Leave(1);
@@ -231,7 +245,7 @@ TEST_F(RosterTest, ALateRankLearnsWhyTheJobFailed) {
 TEST_F(RosterTest, ATimeoutComesWithItsCause) {
   OpenWithAll(2);
   Report(1, absl::StatusCode::kDeadlineExceeded, "waited 30 s for edge x");
-  EXPECT_THAT(Verdict(), AllOf(HasSubstr("waited 30 s for edge x; "), HasSubstr("rank")));
+  EXPECT_THAT(Verdict(), AllOf(HasSubstr("waited 30 s for edge x\n"), HasSubstr("rank")));
 }
 
 TEST_F(RosterTest, GathersOnceEachKey) {

@@ -1,0 +1,131 @@
+#include <deque>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proto/status_macros.h"
+#include "runtime/job/whereabouts.h"
+
+namespace millrace {
+namespace {
+
+class NotingCommunicator : public Communicator {
+ public:
+  NotingCommunicator(std::shared_ptr<Communicator> inner, Whereabouts* whereabouts)
+      : inner_(std::move(inner)), whereabouts_(whereabouts) {}
+
+  int rank() const override { return inner_->rank(); }
+  int size() const override { return inner_->size(); }
+
+  // One group of the inner communicator for each peer, so that Wait can tell who is late. Posting never blocks: together
+  // or one after another is the same.
+  absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override {
+    const uint32_t index = Take();
+    Record& record = records_[index];
+    rest_.assign(group.begin(), group.end());
+    do {
+      const int peer = rest_.empty() ? rank() : rest_.front().peer;
+      part_.clear();
+      later_.clear();
+      for (const Transfer& transfer : rest_) (transfer.peer == peer ? part_ : later_).push_back(transfer);
+      const absl::StatusOr<Ticket> ticket = inner_->Post(part_);
+      if (!ticket.ok()) {
+        Retire(index);
+        return ticket.status();
+      }
+      record.parts.push_back({peer, *ticket});
+      std::swap(rest_, later_);
+    } while (!rest_.empty());
+    return (static_cast<Ticket>(record.generation) << 32) | index;
+  }
+
+  bool Done(Ticket ticket) override {
+    const Record* record = Find(ticket);
+    if (record == nullptr) return true;
+    for (const Part& part : record->parts) {
+      if (!inner_->Done(part.ticket)) return false;
+    }
+    return true;
+  }
+
+  absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) override {
+    if (static_cast<uint32_t>(ticket) >= records_.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank(), " never issued ticket ", ticket));
+    }
+    Record* record = Find(ticket);
+    if (record == nullptr) return absl::OkStatus();
+    absl::Status status;
+    for (const Part& part : record->parts) {
+      const bool waits = !inner_->Done(part.ticket);
+      if (waits) whereabouts_->WaitFor(part.peer);
+      const absl::Status one = inner_->Wait(part.ticket, what);
+      if (waits) whereabouts_->Resume();
+      if (status.ok()) status = one;
+    }
+    Retire(static_cast<uint32_t>(ticket));
+    return status;
+  }
+
+  absl::Status Barrier() override {
+    whereabouts_->WaitFor(kEveryRank);
+    absl::Status status = inner_->Barrier();
+    whereabouts_->Resume();
+    return status;
+  }
+  absl::Status AllGather(const void* mine, void* all, uint64_t bytes) override {
+    whereabouts_->WaitFor(kEveryRank);
+    absl::Status status = inner_->AllGather(mine, all, bytes);
+    whereabouts_->Resume();
+    return status;
+  }
+  void Abort(absl::Status why) override { inner_->Abort(std::move(why)); }
+
+ private:
+  struct Part {
+    int peer = 0;
+    Ticket ticket = 0;
+  };
+  struct Record {
+    bool open = false;
+    uint32_t generation = 0;
+    std::vector<Part> parts;
+  };
+
+  uint32_t Take() {
+    if (free_.empty()) {
+      free_.push_back(static_cast<uint32_t>(records_.size()));
+      records_.emplace_back();
+    }
+    const uint32_t index = free_.back();
+    free_.pop_back();
+    records_[index].open = true;
+    return index;
+  }
+  void Retire(uint32_t index) {
+    Record& record = records_[index];
+    record.open = false;
+    record.parts.clear();
+    ++record.generation;
+    free_.push_back(index);
+  }
+  // nullptr: retired.
+  Record* Find(Ticket ticket) {
+    const uint32_t index = static_cast<uint32_t>(ticket);
+    if (index >= records_.size()) return nullptr;
+    Record& record = records_[index];
+    return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
+  }
+
+  const std::shared_ptr<Communicator> inner_;
+  Whereabouts* const whereabouts_;
+  std::deque<Record> records_;  // grows to the largest number of groups in flight
+  std::vector<uint32_t> free_;
+  std::vector<Transfer> rest_, part_, later_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> MakeNotingCommunicator(std::shared_ptr<Communicator> inner, Whereabouts* whereabouts) {
+  return std::make_unique<NotingCommunicator>(std::move(inner), whereabouts);
+}
+
+}  // namespace millrace
