@@ -79,17 +79,18 @@ std::vector<NcclGroup> GroupsOf(const proto::ExecutionPlan& plan) {
   }
   for (const proto::Bucket& bucket : plan.buckets()) {
     if (bucket.group_size() < 2) continue;
-    for (int replica = 0; replica < replicas; ++replica) {
+    const size_t owners = RanksAt(plan, static_cast<int>(bucket.owner())).size();
+    for (size_t replica = 0; replica < owners; ++replica) {
       std::vector<int> ranks;
-      for (uint32_t rank : bucket.group()) ranks.push_back(static_cast<int>(rank) + replica * pipeline);
+      for (uint32_t place : bucket.group()) {
+        const std::vector<int> there = RanksAt(plan, static_cast<int>(place));
+        if (replica < there.size()) ranks.push_back(there[replica]);
+      }
       AddOnce(Set("ties", std::move(ranks), kTies), &groups);
     }
   }
   for (const proto::Bucket& bucket : plan.buckets()) {
-    std::vector<int> ranks(bucket.replicas().begin(), bucket.replicas().end());
-    for (int replica = 0; replica < replicas && bucket.replicas().empty(); ++replica) {
-      ranks.push_back(static_cast<int>(bucket.owner()) + replica * pipeline);
-    }
+    std::vector<int> ranks = RanksAt(plan, static_cast<int>(bucket.owner()));
     if (ranks.size() > 1) AddOnce(Set("replicas", std::move(ranks), kReplicas), &groups);
   }
   return groups;

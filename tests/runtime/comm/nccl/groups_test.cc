@@ -32,7 +32,12 @@ proto::ExecutionPlan SmallPlan() {
   tied->set_owner(2);
   tied->add_group(2), tied->add_group(0);
   for (uint32_t owner : {0, 1, 1}) plan.add_buckets()->set_owner(owner);
-  for (uint32_t rank = 0; rank < 6; ++rank) plan.add_ranks()->set_rank(rank);
+  for (uint32_t rank = 0; rank < 6; ++rank) {
+    proto::Rank* added = plan.add_ranks();
+    added->set_rank(rank);
+    added->set_pipeline(rank % 3);
+    added->set_replica(rank / 3);
+  }
   return plan;
 }
 
@@ -50,9 +55,13 @@ TEST(NcclGroups, AStageWithItsOwnReplicasHasAGroup) {
   proto::ExecutionPlan plan;
   plan.set_pp(4);
   plan.set_dp(1);
-  for (uint32_t rank = 0; rank < 4; ++rank) plan.add_ranks()->set_rank(rank);
-  proto::Bucket* bucket = plan.add_buckets();
-  for (uint32_t rank : {2, 0, 1}) bucket->add_replicas(rank);
+  for (uint32_t rank = 0; rank < 4; ++rank) {
+    proto::Rank* added = plan.add_ranks();
+    added->set_rank(rank);
+    added->set_pipeline(rank < 3 ? 0 : 3);
+    added->set_replica(rank < 3 ? rank : 0);
+  }
+  plan.add_buckets()->set_owner(0);
   plan.add_buckets()->set_owner(3);
   const std::vector<NcclGroup> groups = GroupsOf(plan);
   ASSERT_EQ(groups.size(), 1);
