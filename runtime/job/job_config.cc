@@ -6,6 +6,7 @@
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/optimizer/learning_rate.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 
 namespace millrace {
@@ -61,6 +62,11 @@ proto::JobConfig DefaultJobConfig() {
 }
 
 absl::Status CheckJobConfig(const proto::JobConfig& config, const proto::ExecutionPlan& plan) {
+  if (config.check_replicas_every() > 0 && DividesParameters(plan)) {
+    return absl::InvalidArgumentError(
+        "--check-replicas-every has nothing to compare: at --shard-optimizer=3 every replica holds other pieces of the "
+        "weights");
+  }
   if (config.steps() == 0) return absl::InvalidArgumentError("--steps is 0; say how many optimizer steps to train");
   if (config.out_dir().empty()) {
     return absl::InvalidArgumentError("--out is empty; say which folder the run's results go to");

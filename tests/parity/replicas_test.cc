@@ -216,15 +216,19 @@ TEST_P(Replicas, SgdToo) {
   EXPECT_THAT(Differences(other->weights, one->weights), IsEmpty());
 }
 
-uint64_t OptimizerBytes(const proto::ExecutionPlan& plan) {
+// Of the rank that has most.
+uint64_t BytesOf(const proto::ExecutionPlan& plan, proto::Life life) {
   uint64_t most = 0;
   for (const proto::Rank& rank : plan.ranks()) {
+    uint64_t bytes = 0;
     for (const proto::Region& region : rank.regions()) {
-      if (region.life() == proto::OPTIMIZER) most = std::max(most, region.bytes());
+      if (region.life() == life && region.name() != "staging") bytes += region.bytes();
     }
+    most = std::max(most, bytes);
   }
   return most;
 }
+uint64_t OptimizerBytes(const proto::ExecutionPlan& plan) { return BytesOf(plan, proto::OPTIMIZER); }
 
 TEST(ReplicaMemory, ShardsHoldTheirShareOfTheState) {
   Gpt2Options o;
@@ -242,6 +246,48 @@ TEST(ReplicaMemory, ShardsHoldTheirShareOfTheState) {
       const auto sharded = PlanOf(*model, {.pp = pp, .dp = dp, .shard = 1});
       ASSERT_TRUE(sharded.ok()) << sharded.status();
       EXPECT_LE(OptimizerBytes(*sharded), share * OptimizerBytes(*whole)) << "pp " << pp << " dp " << dp;
+    }
+  }
+}
+
+// Eight chunks on a rank: of gradients and weights a rank keeps its share of all and the whole of two.
+TEST(ReplicaMemory, GradientsAndWeightsOfTwoChunksAreWhole) {
+  Gpt2Options o;
+  o.layers = 8;
+  o.heads = 4;
+  o.width = 128;
+  o.vocabulary = 128;
+  o.context = 16;
+  const auto model = MakeGpt2(o);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto plan = [&](int dp, int level) {
+    PartitionOptions options = OptionsFor("cpu", dp);
+    options.pp = 1;
+    options.dp = dp;
+    options.shard_optimizer = level;
+    options.micro_batches = 2;
+    options.schedule = "interleaved";
+    options.chunks = 8;
+    options.bucket_bytes = 0;
+    return PlanFor(*model, options);
+  };
+  const auto whole = plan(1, 0);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const double gradients = BytesOf(*whole, proto::GRADIENT);
+  const double weights = BytesOf(*whole, proto::PARAMETER), packed = BytesOf(*whole, proto::PACKED);
+  // A chunk is an eighth, or somewhat more where the table of tokens is.
+  const double two_chunks = 2.0 / 8 * 1.2;
+  for (const int dp : {2, 4}) {
+    for (const int level : {2, 3}) {
+      const auto divided = plan(dp, level);
+      ASSERT_TRUE(divided.ok()) << divided.status();
+      const std::string where = absl::StrCat("dp ", dp, " level ", level);
+      EXPECT_LE(BytesOf(*divided, proto::OPTIMIZER), (1.1 / dp) * OptimizerBytes(*whole)) << where;
+      EXPECT_LE(BytesOf(*divided, proto::GRADIENT), (1.1 / dp + two_chunks) * gradients) << where;
+      if (level < 3) continue;
+      EXPECT_LE(BytesOf(*divided, proto::PARAMETER) + BytesOf(*divided, proto::PACKED),
+                (1.1 / dp) * weights + two_chunks * (weights + packed))
+          << where;
     }
   }
 }

@@ -111,9 +111,16 @@ std::string CostsText(const proto::CostSource& costs) {
 }
 
 std::string ReplicasText(const proto::ExecutionPlan& plan) {
-  if (plan.dp() < 2) return "";
-  return absl::StrCat(" in each of ", plan.dp(), " replicas",
-                      plan.shard_optimizer() > 0 ? " that divide the optimizer state" : "");
+  if (!HasReplicas(plan)) return "";
+  constexpr absl::string_view kDivided[] = {"", " that divide optimizer state", " that divide optimizer state and gradients",
+                                            " that divide optimizer state, gradients and parameters"};
+  const absl::string_view divided = kDivided[std::min<uint32_t>(plan.shard_optimizer(), 3)];
+  if (plan.dp() > 1) return absl::StrCat(" in each of ", plan.dp(), " replicas", divided);
+  std::vector<size_t> of_stage;
+  for (int rank = 0; rank < plan.ranks_size(); ++rank) {
+    if (PlaceOf(plan, rank) == rank) of_stage.push_back(RanksAt(plan, rank).size());
+  }
+  return absl::StrCat(", replicas of the stages ", absl::StrJoin(of_stage, "-"), divided);
 }
 
 }  // namespace
