@@ -1,0 +1,177 @@
+// How much of REDUCE goes on beside the runs: a step of two replicas without it, with it as planned, and with it behind
+// everything, in turns, over gloo and in process. Prints medians and (planned - without) / (behind - without).
+//
+//   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15] [vocabulary=2048]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels/backends.h"
+#include "partitioner/graph/gpt2.h"
+#include "proto/status_macros.h"
+#include "runtime/comm/exchange.h"
+#include "runtime/comm/gloo/gloo.h"
+#include "runtime/worker/worker.h"
+#include "tests/parity/run_plan.h"
+
+namespace millrace {
+namespace {
+
+using proto::Instruction;
+
+enum Variant { kWithout, kPlanned, kBehind };
+
+// The same plan with its REDUCEs left out, or one after another in front of NORM.
+proto::ExecutionPlan Changed(proto::ExecutionPlan plan, Variant variant) {
+  if (variant == kPlanned) return plan;
+  for (proto::RankProgram& rank : *plan.mutable_programs(0)->mutable_ranks()) {
+    const std::vector<Instruction> old(rank.instructions().begin(), rank.instructions().end());
+    std::vector<int> order;  // old indices
+    std::vector<int> reduces;
+    for (int i = 0; i < static_cast<int>(old.size()); ++i) {
+      if (old[i].kind() == Instruction::REDUCE) {
+        reduces.push_back(i);
+        continue;
+      }
+      if (old[i].kind() == Instruction::NORM && variant == kBehind) {
+        order.insert(order.end(), reduces.begin(), reduces.end());
+      }
+      order.push_back(i);
+    }
+    std::vector<int> place(old.size(), -1);
+    for (size_t at = 0; at < order.size(); ++at) place[order[at]] = static_cast<int>(at);
+    rank.clear_instructions();
+    for (int i : order) {
+      Instruction& out = *rank.add_instructions();
+      out = old[i];
+      out.clear_after();
+      out.clear_begins();
+      if (out.kind() == Instruction::REDUCE) {
+        out.set_channel(0);
+        continue;
+      }
+      for (uint32_t earlier : old[i].after()) {
+        if (place[earlier] >= 0 && old[earlier].kind() != Instruction::REDUCE) out.add_after(place[earlier]);
+      }
+    }
+  }
+  return plan;
+}
+
+// Two workers and what they talk over.
+class Pair {
+ public:
+  Pair(proto::ExecutionPlan plan, bool gloo) : plan_(std::move(plan)), gloo_(gloo) {}
+
+  absl::Status Start() {
+    std::vector<std::unique_ptr<Exchange>> exchanges = MakeInProcessExchanges(2);
+    communicators_ = MakeInProcessCommunicators(2);
+    return Both([&](int rank) -> absl::Status {
+      if (gloo_) {
+        MR_ASSIGN_OR_RETURN(communicators_[rank], MakeGlooCommunicator(*exchanges[rank]));
+      }
+      MR_ASSIGN_OR_RETURN(devices_[rank], OpenDevice("cpu", {.index = rank, .threads = 1}));
+      WorkerOptions options;
+      options.rank = rank;
+      options.device = devices_[rank].get();
+      options.communicator = communicators_[rank].get();
+      options.load = RandomTokens(64);
+      MR_ASSIGN_OR_RETURN(workers_[rank], Worker::Create(plan_, options));
+      MR_RETURN_IF_ERROR(workers_[rank]->InitializeParameters());
+      return workers_[rank]->PrepareWeights();
+    });
+  }
+
+  // Milliseconds of one step.
+  absl::StatusOr<double> Step() {
+    StepSettings settings;
+    settings.step = steps_;
+    settings.optimizer_step = ++steps_;
+    settings.learning_rate = 1e-4;
+    const auto start = std::chrono::steady_clock::now();
+    MR_RETURN_IF_ERROR(Both([&](int rank) { return workers_[rank]->TrainStep(settings).status(); }));
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  template <typename F>
+  absl::Status Both(F body) {
+    absl::Status status[2];
+    std::thread other([&] { status[1] = body(1); });
+    status[0] = body(0);
+    other.join();
+    status[0].Update(status[1]);
+    return status[0];
+  }
+
+  const proto::ExecutionPlan plan_;
+  const bool gloo_;
+  uint64_t steps_ = 0;
+  std::unique_ptr<Device> devices_[2];
+  std::vector<std::unique_ptr<Communicator>> communicators_;
+  std::unique_ptr<Worker> workers_[2];
+};
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t micro_batches, int steps) {
+  MR_ASSIGN_OR_RETURN(const proto::Model model, MakeGpt2(model_options));
+  std::printf("%-10s %5s %9s  %9s %9s %9s  %9s %9s\n", "over", "level", "buckets", "without", "planned", "behind",
+              "reduce", "exposed");
+  for (const bool gloo : {true, false}) {
+    for (const int level : {0, 1}) {
+      PartitionOptions options = OptionsFor("cpu", 2);
+      options.pp = 1;
+      options.dp = 2;
+      options.shard_optimizer = level;
+      options.micro_batch = micro_batch;
+      options.micro_batches = micro_batches;
+      options.bucket_bytes = 2 << 20;
+      options.with_eval = options.with_logits = false;
+      MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanFor(model, options));
+      std::vector<std::unique_ptr<Pair>> pairs;
+      std::vector<double> times[3];
+      for (const Variant variant : {kWithout, kPlanned, kBehind}) {
+        pairs.push_back(std::make_unique<Pair>(Changed(plan, variant), gloo));
+        MR_RETURN_IF_ERROR(pairs.back()->Start());
+        MR_RETURN_IF_ERROR(pairs.back()->Step().status());
+      }
+      for (int step = 0; step < steps; ++step) {
+        for (int v = 0; v < 3; ++v) {
+          MR_ASSIGN_OR_RETURN(const double ms, pairs[v]->Step());
+          times[v].push_back(ms);
+        }
+      }
+      const double without = Median(times[kWithout]), planned = Median(times[kPlanned]), behind = Median(times[kBehind]);
+      std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %6.1f ms %8.2f\n", gloo ? "gloo" : "in_process", level,
+                  plan.buckets_size(), without, planned, behind, behind - without,
+                  (planned - without) / (behind - without));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) {
+  const auto number = [&](int i, int64_t otherwise) { return argc > i ? std::atoll(argv[i]) : otherwise; };
+  millrace::Gpt2Options model;
+  model.layers = number(1, 4);
+  model.width = number(2, 256);
+  model.heads = std::max<int64_t>(1, model.width / 64);
+  model.context = number(3, 128);
+  model.vocabulary = number(7, 2048);
+  const absl::Status status = millrace::Run(model, number(4, 4), number(5, 4), static_cast<int>(number(6, 15)));
+  if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  return status.ok() ? 0 : 1;
+}
