@@ -85,17 +85,28 @@ class Battery {
     options.recompute = recompute;
     const auto plan = PlanFor(MutantModel(model_), options);
     ASSERT_TRUE(plan.ok()) << plan.status();
-    micro_batches_ = base.schedule.micro_batches;
-    what_ = absl::StrCat(model_, ", ", base.name, ", unchanged");
-    RunAccepted(*plan);
-    for (int i = 0; i < mutants && !testing::Test::HasFatalFailure(); ++i) {
-      PlanMutant mutant = MutatePlan(*plan, seed + i);
-      what_ = absl::StrCat(model_, ", ", base.name, ", seed ", seed + i, ", ", mutant.what);
-      const absl::Status status = VerifyWithClaims(&mutant.plan);
-      const std::string rule = status.ok() ? "" : RuleOf(status);
-      ++counts_[mutant.changes > 1 ? "(two changes)" : NameOf(mutant.change)][rule];
-      if (status.ok()) RunAccepted(mutant.plan);
-    }
+    wanted_ = OneStage(model_, base.schedule.micro_batches, kSteps);
+    Mutate(*plan, base.name, mutants, seed);
+  }
+
+  // Two replicas, or with `stage_replicas` as many of each stage as they say. `chunks` stages on a rank.
+  void RunReplicas(int level, int pp, int chunks, const std::vector<int>& stage_replicas, int mutants, uint64_t seed) {
+    PartitionOptions options = MutantOptions(stage_replicas.empty() ? pp * 2 : 4, stage_replicas.empty() ? 4 : 6);
+    options.pp = pp;
+    options.dp = stage_replicas.empty() ? 2 : 1;
+    options.stage_replicas = stage_replicas;
+    options.shard_optimizer = level;
+    options.bucket_bytes = 512;
+    options.cut = "balanced";
+    options.schedule = chunks > 1 ? "interleaved" : "1f1b";
+    options.chunks = chunks > 1 ? chunks : 0;
+    const auto plan = PlanFor(MutantModel(model_), options);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    auto wanted = RunPlan(*plan, MutantRun(kSteps));
+    ASSERT_TRUE(wanted.ok()) << wanted.status();
+    wanted_ = *std::move(wanted);
+    Mutate(*plan, absl::StrCat("level ", level, ", pp ", pp, ", ", chunks, " chunks, ", stage_replicas.size(), " numbers"),
+           mutants, seed);
   }
 
   // Changes by verdict, then rules by mutants.
@@ -129,17 +140,30 @@ class Battery {
   }
 
  private:
+  void Mutate(const proto::ExecutionPlan& plan, const std::string& name, int mutants, uint64_t seed) {
+    what_ = absl::StrCat(model_, ", ", name, ", unchanged");
+    RunAccepted(plan);
+    for (int i = 0; i < mutants && !testing::Test::HasFatalFailure(); ++i) {
+      PlanMutant mutant = MutatePlan(plan, seed + i);
+      what_ = absl::StrCat(model_, ", ", name, ", seed ", seed + i, ", ", mutant.what);
+      const absl::Status status = VerifyWithClaims(&mutant.plan);
+      const std::string rule = status.ok() ? "" : RuleOf(status);
+      ++counts_[mutant.changes > 1 ? "(two changes)" : NameOf(mutant.change)][rule];
+      if (status.ok()) RunAccepted(mutant.plan);
+    }
+  }
+
   void RunAccepted(const proto::ExecutionPlan& plan) {
     ++accepted_;
     for (int run = 0; run <= kDelayedRuns; ++run) {
       const auto result = RunPlan(plan, Watched(run > 0));
       ASSERT_TRUE(result.ok()) << what_ << ": " << result.status();
-      ASSERT_EQ(DifferenceOf(*result, OneStage(model_, micro_batches_, kSteps)), "") << what_ << ", run " << run;
+      ASSERT_EQ(DifferenceOf(*result, wanted_), "") << what_ << ", run " << run;
     }
   }
 
   const std::string model_;
-  int micro_batches_ = 0;
+  RunResult wanted_;
   int accepted_ = 0;
   std::string what_;
   std::map<std::string, std::map<std::string, int>> counts_;  // by change, by rule; "": accepted
@@ -163,6 +187,22 @@ void RunBattery(const std::string& model, const std::vector<std::string>& kinds,
 
 TEST(PlanMutants, Gpt2) { RunBattery("gpt2", {"1f1b", "zb-h1", "recompute"}, {2, 3}, 80); }
 TEST(PlanMutants, Llama) { RunBattery("llama", {"interleaved", "zb-v"}, {2}, 80); }
+// What replicas do together: the bits are those of the plan as it was, which the parity tests compare.
+void RunReplicaBattery(int mutants) {
+  Battery battery("llama");
+  uint64_t seed = 7000000;
+  for (const int level : {0, 1, 2, 3}) {
+    battery.RunReplicas(level, 1, 4, {}, mutants, seed += 10000);
+    battery.RunReplicas(level, 2, 1, {}, mutants, seed += 10000);
+    battery.RunReplicas(level, 2, 1, {3, 1}, mutants / 2, seed += 10000);
+  }
+  std::cout << battery.Table() << std::endl;
+  EXPECT_GT(battery.accepted(), 0);
+  EXPECT_GT(battery.refused(), battery.accepted());
+}
+
+TEST(PlanMutants, Replicas) { RunReplicaBattery(40); }
+TEST(PlanMutants, LongReplicas) { RunReplicaBattery(400); }
 TEST(PlanMutants, LongGpt2) { RunBattery("gpt2", BaseKinds(), {2, 3, 4}, 100); }
 TEST(PlanMutants, LongLlama) { RunBattery("llama", BaseKinds(), {2, 3, 4}, 100); }
 
