@@ -54,6 +54,8 @@ class Stream {
   virtual absl::Status Synchronize() = 0;
   virtual absl::Status Copy(void* to, const void* from, uint64_t bytes) = 0;  // within the device
   virtual absl::Status Zero(void* to, uint64_t bytes) = 0;
+  // The queue as the libraries of its device know it (CUDA: cudaStream_t); null where there is none.
+  virtual void* native() const { return nullptr; }
 };
 
 // What random operators are keyed by, besides their own `random_key` attribute: never the order of execution.
@@ -98,7 +100,9 @@ class Kernel {
 
 struct DeviceOptions {
   int index = 0;
-  int threads = 1;  // CPU: how many threads a stream's work is divided among, the caller included
+  int threads = 1;     // CPU: how many threads a stream's work is divided among, the caller included
+  bool tf32 = false;   // CUDA: float32 products may round their operands to TF32, 10 bits of mantissa
+  bool cudnn = false;  // CUDA: attention's forward pass by cuDNN where it can, instead of by our own kernels
 };
 
 // Thread-safe.
@@ -107,6 +111,8 @@ class Device {
   virtual ~Device() = default;
   virtual std::string kind() const = 0;  // "cpu", "reference"
   virtual std::string name() const = 0;  // processor's model name, for reports and cost tables
+  // Whether the host reads and writes its memory as its own.
+  virtual bool memory_is_hosts() const { return true; }
   // RESOURCE_EXHAUSTED when there is not that much memory.
   virtual absl::StatusOr<Buffer> Allocate(uint64_t bytes) = 0;
   virtual absl::StatusOr<std::unique_ptr<Stream>> NewStream() = 0;

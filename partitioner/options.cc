@@ -1,6 +1,7 @@
 #include "partitioner/options.h"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 
 #include "absl/strings/escaping.h"
@@ -33,14 +34,26 @@ absl::Status CheckRange(absl::string_view option, int64_t value, int64_t most) {
   return Bad(option, absl::StrCat(value), absl::StrCat("1 to ", most));
 }
 
+int FirstOfItsReplicas(const PartitionOptions& options, int device) {
+  if (options.stage_replicas.empty()) return device % options.pp;
+  int first = 0;
+  for (int count : options.stage_replicas) {
+    if (device < first + count) break;
+    first += count;
+  }
+  return first;
+}
+
 absl::Status CheckDevicesUsed(const PartitionOptions& options) {
   const auto& devices = options.cluster.devices();
-  const int ranks = options.pp * options.dp;
+  const int ranks = RanksOf(options);
   if (devices.size() < ranks) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("pp = ", options.pp, options.dp > 1 ? absl::StrCat(" times dp = ", options.dp) : "",
-                     options.dp > 1 ? absl::StrCat(" needs ", ranks, " devices") : " needs as many devices",
-                     "; the cluster has ", devices.size()));
+    const bool more = ranks > options.pp;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "pp = ", options.pp, options.dp > 1 ? absl::StrCat(" times dp = ", options.dp) : "",
+        options.stage_replicas.empty() ? "" : absl::StrCat(" with ", absl::StrJoin(options.stage_replicas, "-"), " replicas"),
+        more ? absl::StrCat(" needs ", ranks, " devices") : " needs as many devices", "; the cluster has ",
+        devices.size()));
   }
   for (int d = 0; d < ranks; ++d) {
     if (devices[d].count() > 1) {
@@ -53,15 +66,16 @@ absl::Status CheckDevicesUsed(const PartitionOptions& options) {
                                                      devices[d].kind(), "'; a pipeline runs on devices of one kind"));
     }
   }
-  for (int d = options.pp; d < ranks; ++d) {
-    const proto::ClusterDevice &own = devices[d], &first = devices[d % options.pp];
+  for (int d = 0; d < ranks; ++d) {
+    const proto::ClusterDevice &own = devices[d], &first = devices[FirstOfItsReplicas(options, d)];
     if (own.flops_per_second() != first.flops_per_second() || own.bytes_per_second() != first.bytes_per_second() ||
         own.threads() != first.threads()) {
       return absl::InvalidArgumentError(absl::StrCat("devices '", absl::CHexEscape(first.name().substr(0, 96)),
                                                      "' and '", absl::CHexEscape(own.name().substr(0, 96)),
                                                      "' would run the same stage in two replicas, but differ in speed "
-                                                     "or threads; replica k has devices k x pp to ",
-                                                     "k x pp + pp - 1 of the list: put equal ones at the same place"));
+                                                     "or threads; replica k of a pipeline has devices k x pp to k x "
+                                                     "pp + pp - 1 of the list, and those of one stage stand side by "
+                                                     "side: put equal ones there"));
     }
   }
   if (!options.costs.device_kind().empty() && options.costs.device_kind() != devices[0].kind()) {
@@ -166,19 +180,64 @@ absl::Status CheckRecompute(const PartitionOptions& options) {
 
 }  // namespace
 
+// Level 2 exists to keep no whole gradients over the step, which sums over micro-batches would need.
+absl::Status CheckSumOrder(const PartitionOptions& options) {
+  if (options.sum_order.empty()) return absl::OkStatus();
+  const bool replica_first = options.sum_order == "replica-first";
+  if (!replica_first && options.sum_order != "micro-batch-first") {
+    return Bad("sum-order", options.sum_order, "micro-batch-first or replica-first");
+  }
+  if (options.shard_optimizer >= 2 && !replica_first) {
+    return Bad("sum-order", options.sum_order,
+               absl::StrCat("replica-first at level ", options.shard_optimizer,
+                            ": summed over micro-batches first, whole gradients are kept all the same and level ",
+                            options.shard_optimizer, " saves nothing of them; use level 1"));
+  }
+  if (options.shard_optimizer == 1 && replica_first) {
+    return Bad("sum-order", options.sum_order,
+               "micro-batch-first at level 1; level 2 has the sums of replica-first and takes less memory");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStageReplicas(const PartitionOptions& options) {
+  if (options.stage_replicas.empty()) return absl::OkStatus();
+  const std::string given = absl::StrJoin(options.stage_replicas, ",");
+  const auto bad = [&given](absl::string_view why) { return Bad("stage-replicas", given, why); };
+  if (static_cast<int>(options.stage_replicas.size()) != options.pp) {
+    return bad(absl::StrCat("one number for each of the ", options.pp, " stages"));
+  }
+  for (int count : options.stage_replicas) {
+    if (count < 1 || count > kMostRanks) return bad(absl::StrCat("numbers from 1 to ", kMostRanks));
+    if (options.micro_batches % count != 0) {
+      return bad(absl::StrCat("numbers that divide the ", options.micro_batches, " micro-batches evenly"));
+    }
+  }
+  if (options.dp > 1) return bad("none with dp above 1, which replicates the whole pipeline");
+  if (options.custom_schedule.has_value() || (options.schedule != "gpipe" && options.schedule != "1f1b")) {
+    return bad("none with this schedule: gpipe and 1f1b know stages with replicas of their own");
+  }
+  if (options.recompute_as == "placed" && options.recompute != "none") return bad("none with recomputation placed as R");
+  return absl::OkStatus();
+}
+
 absl::Status CheckOptions(const PartitionOptions& options) {
   MR_RETURN_IF_ERROR(CheckRange("pp", options.pp, kMostRanks));
   MR_RETURN_IF_ERROR(CheckRange("dp", options.dp, kMostRanks));
   MR_RETURN_IF_ERROR(CheckRange("pp times dp", int64_t{options.pp} * options.dp, kMostRanks));
-  if (options.shard_optimizer < 0 || options.shard_optimizer > 1) {
+  if (options.shard_optimizer < 0 || options.shard_optimizer > 3) {
     return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
-               "0 (every replica keeps all optimizer state) or 1 (each keeps its share)");
+               "0 (every replica keeps everything), 1 (each keeps its share of optimizer state), 2 (of gradients too) or "
+               "3 (of parameters too)");
   }
-  if (options.shard_optimizer > 0 && options.dp < 2) {
+  MR_RETURN_IF_ERROR(CheckSumOrder(options));
+  MR_RETURN_IF_ERROR(CheckStageReplicas(options));
+  MR_RETURN_IF_ERROR(CheckRange("the stages' replicas", RanksOf(options), kMostRanks));
+  if (options.shard_optimizer > 0 && RanksOf(options) == options.pp) {
     return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
                "0 where dp is 1: there is nobody to share with");
   }
-  if (options.bucket_bytes < 0) return Bad("bucket-bytes", absl::StrCat(options.bucket_bytes), "0 or more");
+  if (options.bucket_bytes < -1) return Bad("bucket-bytes", absl::StrCat(options.bucket_bytes), "-1, 0 or more");
   MR_RETURN_IF_ERROR(CheckRange("micro-batch", options.micro_batch, kMostSamples));
   MR_RETURN_IF_ERROR(CheckRange("micro-batches", options.micro_batches, kMostMicroBatches));
   MR_RETURN_IF_ERROR(CheckRange("logits-batch", options.logits_batch, kMostSamples));
@@ -204,6 +263,13 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   MR_RETURN_IF_ERROR(CheckDevicesUsed(options));
   if (options.custom_schedule.has_value()) return CheckCustom(options);
   return CheckSchedule(options);
+}
+
+int RanksOf(const PartitionOptions& options) {
+  if (options.stage_replicas.empty()) return options.pp * options.dp;
+  int64_t ranks = 0;
+  for (int count : options.stage_replicas) ranks += count;
+  return static_cast<int>(std::min<int64_t>(ranks, INT_MAX));
 }
 
 absl::StatusOr<Schedule> ScheduleOf(const PartitionOptions& options, const std::vector<StageSeconds>& stages,

@@ -16,6 +16,9 @@ namespace millrace {
 // INVALID_ARGUMENT names the option, what it is and what it may be.
 absl::Status CheckOptions(const PartitionOptions& options);
 
+// How many ranks the plan has. REQUIRES: CheckOptions passed.
+int RanksOf(const PartitionOptions& options);
+
 // Seconds of one micro-batch on a stage, and of a transfer over the boundary to the next one.
 struct StageSeconds {
   double forward = 0, backward_input = 0, backward_weight = 0, transfer = 0;

@@ -1,6 +1,7 @@
 #include "partitioner/partition.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -21,6 +22,7 @@
 #include "partitioner/place.h"
 #include "partitioner/rewrite/rewrite.h"
 #include "partitioner/schedule/forward_only.h"
+#include "partitioner/schedule/replicated.h"
 #include "partitioner/ways_to_fit.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
@@ -50,7 +52,7 @@ absl::Status CheckTotalSize(const Graph& graph, int64_t micro_batches) {
 // The devices that get ranks: only these can be busy together.
 proto::Cluster Placed(const PartitionOptions& options) {
   proto::Cluster cluster = options.cluster;
-  const int ranks = options.pp * options.dp;
+  const int ranks = RanksOf(options);
   cluster.mutable_devices()->DeleteSubrange(ranks, cluster.devices_size() - ranks);
   return cluster;
 }
@@ -71,7 +73,7 @@ class Partitioner {
     // The cut needs to know where stages stand, the schedule what they cost: a first schedule of equal stages says
     // where.
     MR_ASSIGN_OR_RETURN(const Schedule placed, ScheduleOf(options_, {}, kWeightStash));
-    std::vector<NodeCost> node_costs = CostsOf(graph, costs_, options_.pp);
+    std::vector<NodeCost> node_costs = CostsForCut(graph);
     Dump("cost", [&] { return CostsText(graph, node_costs); });
     MR_ASSIGN_OR_RETURN(CutChooser cuts, CutChooser::Of(graph, node_costs, options_, costs_, placed));
     MR_ASSIGN_OR_RETURN(const CutCandidate first, cuts.First());
@@ -150,12 +152,20 @@ class Partitioner {
                            .schedule = placed,
                            .micro_batch_size = options_.micro_batch,
                            .trains = true};
+    if (!options_.stage_replicas.empty()) {
+      MR_ASSIGN_OR_RETURN(train.schedule, ReplicatedSchedule(options_.schedule, options_.stage_replicas,
+                                                             static_cast<int>(options_.micro_batches)));
+      for (int& stage : train.staged.stage_of_node) stage = FirstReplica(stage);
+      MR_RETURN_IF_ERROR(CheckShared(train));
+    }
     MR_ASSIGN_OR_RETURN(const std::vector<StageRecompute> recompute, RecomputeOf(options_, train.schedule));
     recompute_ = RecomputeText(options_, recompute);
     Recompute(recompute, &train.staged);
     MR_RETURN_IF_ERROR(Price(&train));
-    const double weight_stash = WeightStashShare(FlowOf(train, 0));
-    MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfStages(train), weight_stash));
+    if (options_.stage_replicas.empty()) {
+      const double weight_stash = WeightStashShare(FlowOf(train, 0));
+      MR_ASSIGN_OR_RETURN(train.schedule, ScheduleOf(options_, SecondsOfStages(train), weight_stash));
+    }
     Dump("schedule", [&] { return train.schedule.ToCsv(); });
     programs_.push_back(std::move(train));
     if (options_.with_eval) {
@@ -164,6 +174,44 @@ class Partitioner {
     }
     if (options_.with_logits && checked.logits >= 0) MR_RETURN_IF_ERROR(AddLogits());
     return Assemble(checked);
+  }
+
+  int FirstReplica(int stage) const {
+    return std::accumulate(options_.stage_replicas.begin(), options_.stage_replicas.begin() + stage, 0);
+  }
+
+  // A stage with n replicas does a micro-batch in the n-th part of the time, seen from outside.
+  std::vector<NodeCost> CostsForCut(const Graph& graph) const {
+    std::vector<NodeCost> costs = CostsOf(graph, costs_, options_.stage_replicas.empty() ? options_.pp : RanksOf(options_));
+    if (options_.stage_replicas.empty()) return costs;
+    for (NodeCost& cost : costs) {
+      if (cost.key.empty()) continue;
+      const NodeCost all = cost;
+      for (int s = 0; s < options_.pp; ++s) {
+        cost.seconds[s] = all.seconds[FirstReplica(s)] / options_.stage_replicas[s];
+        cost.seconds_shared[s] = all.seconds_shared[FirstReplica(s)] / options_.stage_replicas[s];
+      }
+      cost.seconds.resize(options_.pp);
+      cost.seconds_shared.resize(options_.pp);
+    }
+    return costs;
+  }
+
+  // Replicas add up a parameter together, so all stages that use it must have as many.
+  absl::Status CheckShared(const ProgramSource& train) const {
+    const Graph& graph = train.staged.graph;
+    for (const GraphParameter& parameter : graph.parameters) {
+      for (int accumulator : parameter.accumulators) {
+        const auto stage_of = [&](int a) { return train.staged.stage_of_node[graph.values[a].producer]; };
+        const int first = stage_of(parameter.accumulators[0]), stage = stage_of(accumulator);
+        if (train.schedule.ReplicasOf(first) == train.schedule.ReplicasOf(stage)) continue;
+        return absl::InvalidArgumentError(absl::StrCat(
+            "parameter '", parameter.name, "' is used by stages with ", train.schedule.ReplicasOf(first), " and with ",
+            train.schedule.ReplicasOf(stage),
+            " replicas, which cannot add it up together; give them as many, cut elsewhere, or do not tie the weights"));
+      }
+    }
+    return absl::OkStatus();
   }
 
   // What an attempt dumps is told when it is the one that is taken.
@@ -210,7 +258,7 @@ class Partitioner {
   // Fills costs and needs of every node.
   absl::Status Price(ProgramSource* source) {
     const Graph& graph = source->staged.graph;
-    source->costs = CostsOf(graph, costs_, options_.pp);
+    source->costs = CostsOf(graph, costs_, options_.stage_replicas.empty() ? options_.pp : RanksOf(options_));
     source->needs.resize(graph.nodes.size());
     for (size_t n = 0; n < graph.nodes.size(); ++n) {
       if (source->costs[n].key.empty()) continue;
@@ -236,7 +284,9 @@ class Partitioner {
     source.micro_batch_size = graph.micro_batch_size;
     source.staged = StageLike(programs_[0].staged, std::move(graph));
     source.schedule =
-        ForwardOnly(train.rank_of_stage, static_cast<int>(train.ranks.size()), static_cast<int>(micro_batches));
+        options_.stage_replicas.empty()
+            ? ForwardOnly(train.rank_of_stage, static_cast<int>(train.ranks.size()), static_cast<int>(micro_batches))
+            : ReplicatedForward(train, static_cast<int>(micro_batches));
     MR_RETURN_IF_ERROR(Price(&source));
     programs_.push_back(std::move(source));
     return absl::OkStatus();
@@ -257,28 +307,31 @@ class Partitioner {
     plan.set_schema_version(1);
     plan.set_model_name(model_.name());
     plan.set_model_hash(checked.model_hash);
-    plan.set_pp(options_.pp);
+    plan.set_pp(RanksOf(options_) / options_.dp);
     plan.set_dp(options_.dp);
     plan.set_shard_optimizer(options_.shard_optimizer);
     plan.set_optimizer(options_.optimizer);
-    plan.set_sum_order(proto::MICRO_BATCHES_FIRST);
+    const bool replicas_first = options_.shard_optimizer >= 2 || options_.sum_order == "replica-first";
+    plan.set_sum_order(replicas_first ? proto::REPLICAS_FIRST : proto::MICRO_BATCHES_FIRST);
     plan.set_device_kind(options_.cluster.devices(0).kind());
     plan.set_cut(options_.cut == "by-hand" ? "by hand" : options_.cut);
     if (!options_.pinned.empty()) plan.set_cut(options_.cut + ", some nodes pinned");
     for (const proto::Input& input : checked.model_inputs) *plan.add_inputs() = input;
     plan.set_peak_flops_per_second(options_.cluster.devices(0).flops_per_second());
     plan.set_created_by("millrace 0.1.0");
-    plan.set_norm_block_elements(options_.dp > 1 ? kNormBlockElementsOfReplicas : kNormBlockElements);
+    const bool replicas = RanksOf(options_) > options_.pp;
+    plan.set_norm_block_elements(replicas ? kNormBlockElementsOfReplicas : kNormBlockElements);
     if (options_.costs.kernels_size() > 0) {
       plan.mutable_costs()->set_measured(options_.costs.measured());
       plan.mutable_costs()->set_device_name(options_.costs.device_name());
       plan.mutable_costs()->set_hash(Sha256Hex(CanonicalBytes(options_.costs)));
     }
     const Replication replication = {.replicas = options_.dp,
+                                     .of_rank = ReplicasOfRanks(),
                                      .shard_optimizer = options_.shard_optimizer,
-                                     .norm_block_elements = plan.norm_block_elements(),
-                                     .bucket_bytes = static_cast<uint64_t>(options_.bucket_bytes)};
-    const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, replication, &plan);
+                                     .replicas_first = replicas_first && replicas,
+                                     .norm_block_elements = plan.norm_block_elements()};
+    const absl::Status lowered = LowerBest(replication, &plan);
     attempt_->ranks.assign(plan.ranks().begin(), plan.ranks().end());
     MR_RETURN_IF_ERROR(lowered);
     for (proto::Program& program : *plan.mutable_programs()) {
@@ -290,6 +343,32 @@ class Partitioner {
     Dump("lower", [&] { return LowerText(plan); });
     SealPlan(&plan);
     return plan;
+  }
+
+  std::vector<int> ReplicasOfRanks() const {
+    std::vector<int> replicas;
+    for (int count : options_.stage_replicas) replicas.insert(replicas.end(), count, count);
+    return replicas;
+  }
+
+  // With the bucket size that is asked for, or of some the one whose step is the shortest; of equals the largest.
+  absl::Status LowerBest(Replication replication, proto::ExecutionPlan* plan) const {
+    std::vector<int64_t> sizes = {options_.bucket_bytes};
+    if (options_.bucket_bytes < 0) sizes = {0};
+    if (options_.bucket_bytes < 0 && replication.has_replicas()) sizes = {0, 100 << 20, 25 << 20, 8 << 20, 2 << 20};
+    const proto::ExecutionPlan facts = *plan;
+    absl::Status best = absl::UnknownError("not lowered yet");
+    for (int64_t size : sizes) {
+      replication.bucket_bytes = static_cast<uint64_t>(size);
+      proto::ExecutionPlan other = facts;
+      const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, replication, &other);
+      const bool shorter =
+          lowered.ok() && (!best.ok() || other.programs(0).predicted_seconds() < plan->programs(0).predicted_seconds());
+      if (!shorter && size != sizes.front()) continue;
+      best = lowered;
+      *plan = std::move(other);
+    }
+    return best;
   }
 
   const proto::Model& model_;
@@ -329,7 +408,8 @@ absl::StatusOr<proto::ExecutionPlan> PartitionPlaced(const proto::Model& model, 
                                                      const KernelNeedsFn& needs) {
   const bool links_differ =
       options.cluster.links_size() > 0 || options.cluster.has_inside_host() || options.cluster.has_between_hosts();
-  if (options.placement != "links" || options.pp * options.dp < 2 || !links_differ) {
+  // Ranks of stages with replicas of their own stand as they are listed.
+  if (options.placement != "links" || RanksOf(options) < 2 || !links_differ || !options.stage_replicas.empty()) {
     return Partitioner(model, options, needs).Run();
   }
   PartitionOptions quiet = options;

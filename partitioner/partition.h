@@ -37,9 +37,17 @@ struct PartitionOptions {
   int64_t micro_batch = 1;    // samples in a micro-batch: binds the model's -1
   int64_t micro_batches = 1;  // per step, of each replica
   int dp = 1;                 // replicas of the pipeline; each takes its own micro-batches of the step
-  int shard_optimizer = 0;    // what they divide: 0 nothing, 1 optimizer state
-  // With replicas: gradients are summed over them in buckets of at most so many bytes. 0: one for each stage.
-  int64_t bucket_bytes = 25 << 20;
+  // Replicas of each stage, where they are not all the same: replica j of n takes every n-th micro-batch. Empty: one of
+  // each in every pipeline. With dp 1, and schedules gpipe and 1f1b; pp is how many stages there are.
+  std::vector<int> stage_replicas;
+  // What they divide: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too.
+  int shard_optimizer = 0;
+  // What is summed first, the micro-batches of a replica or the replicas of a micro-batch: "micro-batch-first",
+  // "replica-first", or "" for what the level asks for.
+  std::string sum_order;
+  // With replicas: gradients are summed over them in buckets of at most so many bytes. 0: one for each stage; -1: the
+  // size whose step is predicted to be the shortest.
+  int64_t bucket_bytes = -1;
   // One of ScheduleKinds() (partitioner/schedule/make_schedule.h), or "auto": the one whose step is predicted to be the
   // shortest among those that fit the devices' memory.
   std::string schedule = "1f1b";

@@ -43,6 +43,16 @@ fi
 {
   echo "# Written by tools/setup.sh."
   echo "build --//kernels:cpu=true"
+  cuda_home=${CUDA_HOME:-/usr/local/cuda}
+  cuda=true
+  for part in bin/nvcc include/cublasLt.h include/cudnn.h lib64/libcudart_static.a lib64/libcublasLt.so.13 lib64/libcudnn.so.9; do
+    [[ -e $cuda_home/$part ]] || cuda=false
+  done
+  echo "build --//kernels:cuda=$cuda"
+  [[ $cuda_home == /usr/local/cuda ]] || echo "build --repo_env=CUDA_HOME=$cuda_home"
+  nccl=$cuda
+  [[ -e $cuda_home/include/nccl.h ]] || nccl=false
+  echo "build --//runtime/comm/nccl:link_nccl=$nccl"
   mpi=false
   [[ -e /usr/lib/x86_64-linux-gnu/openmpi/include/mpi.h && -e /usr/lib/x86_64-linux-gnu/libmpi.so ]] && mpi=true
   echo "build --//runtime/comm/mpi:link_mpi=$mpi"

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/cpu/axes.h"
+#include "kernels/axes.h"
 #include "kernels/cpu/blocks.h"
 #include "kernels/cpu/only_dtype.h"
 #include "kernels/cpu/reduce_rows.h"

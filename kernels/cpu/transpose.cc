@@ -3,7 +3,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/cpu/axes.h"
+#include "kernels/axes.h"
 #include "kernels/cpu/blocks.h"
 #include "kernels/cpu/copy_kernel.h"
 #include "kernels/cpu/shape.h"

@@ -91,8 +91,10 @@ class Player {
   bool TooFarAhead(const Action& action) const {
     if (flow_.source->trains) return false;
     for (int t : flow_.runs[RunOf(action)].transfers) {
+      const int to = flow_.transfers[t].to_stage;
+      if (!schedule_.Takes(to, action.micro_batch)) continue;
       for (int reader : flow_.residents[flow_.transfers[t].to].readers) {
-        if (begun_[reader] < action.micro_batch + 1 - kAhead) return true;
+        if (begun_[reader] < action.micro_batch / schedule_.ReplicasOf(to) + 1 - kAhead) return true;
       }
     }
     return false;
@@ -125,6 +127,7 @@ class Player {
     for (int r : run.writes) there_[r][event.micro_batch] = true;
     for (int t : run.transfers) {
       const Transfer& transfer = flow_.transfers[t];
+      if (!schedule_.Takes(transfer.to_stage, event.micro_batch)) continue;  // another replica has it
       const int to = flow_.residents[transfer.to].rank;
       lists_[event.rank].push_back({Instruction::SEND, t, event.micro_batch});
       lists_[to].push_back({Instruction::RECV, t, event.micro_batch});

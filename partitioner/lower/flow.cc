@@ -56,13 +56,24 @@ class FlowMaker {
     }
     for (int n = 0; n < static_cast<int>(graph_.nodes.size()); ++n) {
       if (IsView(graph_, graph_.nodes[n])) continue;
-      const int stage = source_.staged.stage_of_node[n];
-      for (int r : RunsOf({stage, graph_.nodes[n].phase})) {
-        flow_.runs[r].nodes.push_back(n);
-        flow_.runs[r].seconds += source_.costs[n].seconds[flow_.RankOf(stage)];
-        flow_.runs[r].seconds_shared += source_.costs[n].seconds_shared[flow_.RankOf(stage)];
+      for (int stage : ReplicasOf(source_.staged.stage_of_node[n])) {
+        for (int r : RunsOf({stage, graph_.nodes[n].phase})) {
+          flow_.runs[r].nodes.push_back(n);
+          flow_.runs[r].seconds += source_.costs[n].seconds[flow_.RankOf(stage)];
+          flow_.runs[r].seconds_shared += source_.costs[n].seconds_shared[flow_.RankOf(stage)];
+        }
       }
     }
+  }
+
+  // The stages that stand for a stage of the graph and have anything to run.
+  std::vector<int> ReplicasOf(int stage) const {
+    std::vector<int> replicas;
+    for (int s = stage; s < stage + source_.schedule.ReplicasOf(stage); ++s) {
+      const auto& runs = flow_.run_of[s];
+      if (std::any_of(runs.begin(), runs.end(), [](int run) { return run >= 0; })) replicas.push_back(s);
+    }
+    return replicas;
   }
 
   void FindUses() {
@@ -130,13 +141,16 @@ class FlowMaker {
   void Load(int v) {
     std::map<int, int> by_stage;
     for (const Use& use : uses_[v]) {
-      const auto [found, is_new] = by_stage.emplace(use.first, -1);
-      if (is_new) found->second = AddResident(v, use.first, proto::LOADED);
-      AddReader(found->second, use);
+      for (int stage : ReplicasOf(use.first)) {
+        const auto [found, is_new] = by_stage.emplace(stage, -1);
+        if (is_new) found->second = AddResident(v, stage, proto::LOADED);
+        AddReader(found->second, {stage, use.second});
+      }
     }
   }
 
   void Keep(int v) {
+    if (!source_.schedule.first_replica.empty()) return KeepInReplicas(v);
     const Use made = made_[v];
     const bool output = graph_.logits >= 0 && graph_.Root(graph_.logits) == v;
     if (!output && std::all_of(uses_[v].begin(), uses_[v].end(), [&](const Use& u) { return SameRun(made, u); }))
@@ -159,6 +173,59 @@ class FlowMaker {
       }
       Alias(home, made.first, uses);
     }
+  }
+
+  // Every replica of the stage that makes it keeps its own; every replica of a stage that uses it gets it from whichever
+  // has the micro-batch. A rank has one stage then.
+  void KeepInReplicas(int v) {
+    const Use made = made_[v];
+    const bool output = graph_.logits >= 0 && graph_.Root(graph_.logits) == v;
+    if (!output && std::all_of(uses_[v].begin(), uses_[v].end(), [&](const Use& u) { return SameRun(made, u); }))
+      return;
+    std::vector<int> homes;
+    for (int stage : ReplicasOf(made.first)) {
+      homes.push_back(AddResident(v, stage, output ? proto::OUTPUT : LifeOf(v)));
+      flow_.resident_at[{stage, v}] = homes.back();
+      for (int r : RunsOf({stage, made.second})) {
+        flow_.residents[homes.back()].writers.push_back(r);
+        flow_.runs[r].writes.push_back(homes.back());
+      }
+    }
+    std::map<int, std::vector<Use>> by_stage;
+    for (const Use& use : uses_[v]) by_stage[use.first].push_back(use);
+    for (const auto& [stage, uses] : by_stage) {
+      if (stage != made.first) {
+        ReceiveInReplicas(v, homes, stage, uses);
+        continue;
+      }
+      for (const Use& use : uses) {
+        if (use == made) continue;
+        for (int home : homes) AddReader(home, {flow_.residents[home].stage, use.second});
+      }
+    }
+  }
+
+  void ReceiveInReplicas(int v, const std::vector<int>& homes, int stage, const std::vector<Use>& uses) {
+    const bool backward = made_[v].second != proto::F || stage < made_[v].first;
+    for (int to : ReplicasOf(stage)) {
+      const int received = AddResident(v, to, proto::RECEIVED);
+      for (const Use& use : uses) AddReader(received, {to, use.second});
+      for (int home : homes) {
+        const int from = flow_.residents[home].stage;
+        if (!EverMeet(from, to)) continue;
+        for (int r : flow_.residents[home].writers) flow_.runs[r].transfers.push_back(flow_.transfers.size());
+        flow_.transfers.push_back(
+            {home, received, from, to, backward, static_cast<uint64_t>(graph_.values[v].spec.bytes())});
+      }
+    }
+  }
+
+  // Do two stages take a micro-batch in common?
+  bool EverMeet(int a, int b) const {
+    for (int m = 0; m < source_.schedule.micro_batches; ++m) {
+      if (source_.schedule.Takes(a, m) && source_.schedule.Takes(b, m)) return true;
+    }
+    return false;
   }
 
   void Receive(int v, int home, const std::vector<Use>& uses) {

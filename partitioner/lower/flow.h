@@ -34,7 +34,7 @@ struct Resident {
   std::vector<int> writers, readers;  // runs on this rank; no writers: RECEIVED, LOADED
 };
 
-// One tensor to one rank, per micro-batch; every stage there reads the same copy.
+// One tensor to one rank, per micro-batch that both its stages take; every stage there reads the same copy.
 struct Transfer {
   int from = 0, to = 0;  // residents
   int from_stage = 0, to_stage = 0;
@@ -58,6 +58,11 @@ struct Flow {
   std::vector<StageAlias> aliases;
   absl::flat_hash_map<std::pair<int, int>, int> resident_at;  // (stage that uses it, root)
 
+  // The stage that the graph's nodes name: of replicas, the first.
+  int NamedAs(int stage) const {
+    const std::vector<int>& first = source->schedule.first_replica;
+    return first.empty() ? stage : first[stage];
+  }
   int RankOf(int stage) const { return source->schedule.rank_of_stage[stage]; }
   // The resident that stage `stage` uses for a root value, -1: none, it is scratch or permanent.
   int ResidentAt(int stage, int root) const;

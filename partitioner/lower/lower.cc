@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "partitioner/lower/lower_program.h"
+#include "partitioner/lower/replica_steps.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/simulate.h"
@@ -96,13 +97,21 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     for (size_t r = 0; r < ranks; ++r) transient[r] = std::max(transient[r], lowered.transient_bytes[r]);
     *plan->add_programs() = std::move(lowered.program);
   }
+  // Replicas of a stage are laid out alike.
+  std::vector<uint64_t> most(ranks, 0);
+  for (size_t r = 0; r < ranks; ++r) {
+    uint64_t& at_place = most[persistent.place_of_rank[r]];
+    at_place = std::max(at_place, transient[r]);
+  }
+  for (size_t r = 0; r < ranks; ++r) transient[r] = most[persistent.place_of_rank[r]];
   for (size_t global = 0; global < ranks * replication.replicas; ++global) {
     const proto::ClusterDevice& device = cluster.devices(static_cast<int>(global));
     const size_t r = global % ranks;
     proto::Rank& rank = *plan->add_ranks();
     rank.set_rank(static_cast<uint32_t>(global));
-    rank.set_pipeline(static_cast<uint32_t>(r));
-    rank.set_replica(static_cast<uint32_t>(global / ranks));
+    const int place = persistent.place_of_rank[r];
+    rank.set_pipeline(static_cast<uint32_t>(place));
+    rank.set_replica(static_cast<uint32_t>(global / ranks + (r - place)));
     rank.set_device(device.name());
     rank.set_memory_limit(device.memory_bytes());
     rank.set_threads(std::max<uint32_t>(1, device.threads()));
@@ -117,6 +126,13 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     region.set_life(proto::SCRATCH);
     region.set_offset(persistent.ranks[r].bytes);
     region.set_bytes(transient[r]);
+  }
+  for (int p = 0; p < plan->programs_size(); ++p) {
+    proto::Program* const program = plan->mutable_programs(p);
+    if (HasReplicas(*plan) && programs[p].trains) {
+      replication.replicas_first ? ReduceRuns(*plan, costs, program) : ReduceEarly(*plan, program);
+    }
+    if (replication.divides_parameters()) GatherChunks(*plan, costs, program);
   }
   AddLinks(costs, plan);
   AddCostSource(programs, costs, plan);

@@ -93,7 +93,7 @@ class Lowering {
     for (int metric : {source_.staged.loss_sum, source_.staged.loss_count}) {
       if (metric < 0) continue;
       const GraphValue& value = source_.staged.graph.values[metric];
-      if (flow_.RankOf(source_.staged.stage_of_node[value.producer]) != rank) continue;
+      if (flow_.RankOf(source_.staged.stage_of_node[value.producer]) != persistent_.place_of_rank[rank]) continue;
       proto::Value& planned = *out->add_metrics();
       planned.set_name(value.name);
       *planned.mutable_type() = value.spec.ToProto();

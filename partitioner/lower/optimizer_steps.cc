@@ -26,29 +26,36 @@ struct BucketTraffic {
 class RankEnd {
  public:
   RankEnd(const Persistent& persistent, const CostModel& costs, uint32_t rank, proto::RankProgram* out)
-      : persistent_(persistent), costs_(costs), rank_(rank), out_(out) {}
+      : persistent_(persistent),
+        costs_(costs),
+        rank_(rank),
+        place_(static_cast<uint32_t>(persistent.place_of_rank[rank])),
+        out_(out) {}
 
   void Emit(const proto::Program& program) {
     double norm = 0;
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
-      if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
+      if (std::find(bucket.group().begin(), bucket.group().end(), place_) == bucket.group().end()) continue;
       const BucketTraffic traffic = TrafficOf(bucket);
-      if (bucket.owner() == rank_) {
-        norm += SecondsOfEach(b, replicas() > 1, [this](const proto::PlannedParameter& parameter, int64_t piece) {
+      if (bucket.owner() == place_) {
+        norm += SecondsOfEach(b, has_replicas(), [this](const proto::PlannedParameter& parameter, int64_t piece) {
           return SquaredSumsOp(parameter, persistent_.replication.norm_block_elements, piece);
         });
       }
-      if (traffic.several_uses || replicas() > 1) {
+      // With replicas first, each RUN's gradients are summed behind it; what is left is places, and giving every replica
+      // the whole sum.
+      const bool of_replicas = has_replicas() && (!replicas_first() || !sharded());
+      if (traffic.several_uses || of_replicas) {
         const double work = traffic.add_seconds + Traffic(traffic.cleared);
         Add(Instruction::REDUCE, b, Transfer(bucket, traffic.arriving) + Crowd() * work + ReplicaSeconds(b));
       }
     }
-    const int ranks = static_cast<int>(persistent_.ranks.size()) * replicas();
+    const int ranks = static_cast<int>(persistent_.ranks.size()) * persistent_.replication.replicas;
     Add(Instruction::NORM, 0, Crowd() * norm + costs_.AllGatherSeconds(ranks, kNormBytes));
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
-      if (bucket.owner() != rank_) continue;
+      if (bucket.owner() != place_) continue;
       Add(Instruction::STEP, b,
           SecondsOfEach(b, sharded(), [this](const proto::PlannedParameter& parameter, int64_t piece) {
             return OptimizerOp(parameter, persistent_.optimizer, piece);
@@ -56,12 +63,17 @@ class RankEnd {
     }
     for (size_t b = 0; b < persistent_.buckets.size(); ++b) {
       const proto::Bucket& bucket = persistent_.buckets[b];
-      if (bucket.group_size() == 1 && !sharded()) continue;
-      if (std::find(bucket.group().begin(), bucket.group().end(), rank_) == bucket.group().end()) continue;
+      if (bucket.group_size() == 1 && !GathersWeights()) continue;
+      if (std::find(bucket.group().begin(), bucket.group().end(), place_) == bucket.group().end()) continue;
       const uint64_t weights = TrafficOf(bucket).weights;
-      Add(Instruction::GATHER, b, Transfer(bucket, weights) + (sharded() ? FromReplicas(bucket, weights) : 0));
+      const uint64_t copied = divides_parameters() ? weights / replicas() : weights;
+      Add(Instruction::GATHER, b, Transfer(bucket, copied) + (GathersWeights() ? FromReplicas(bucket, weights) : 0));
     }
-    for (uint32_t s : out_->stages()) Prepare(program.stages(s));
+    if (divides_parameters()) return;  // packed after each chunk's GATHER
+    for (uint32_t s : out_->stages()) {
+      if (program.stages(s).prepare().empty()) continue;
+      *out_->add_instructions() = PrepareInstruction(program.stages(s), costs_, static_cast<int>(rank_));
+    }
   }
 
  private:
@@ -74,8 +86,13 @@ class RankEnd {
   double Crowd() const { return costs_.Crowd(static_cast<int>(rank_)); }
   double Seconds(const OpDesc& desc) const { return costs_.Call(desc, desc.Key(), static_cast<int>(rank_)).shared; }
 
-  int replicas() const { return persistent_.replication.replicas; }
+  int replicas() const { return persistent_.replication.ReplicasAt(static_cast<int>(place_)); }
+  bool has_replicas() const { return persistent_.replication.has_replicas(); }
   bool sharded() const { return persistent_.replication.shard_optimizer > 0; }
+  bool replicas_first() const { return persistent_.replication.replicas_first; }
+  bool divides_parameters() const { return persistent_.replication.divides_parameters(); }
+  // After STEP, so that every replica has the whole.
+  bool GathersWeights() const { return sharded() && !divides_parameters(); }
 
   // Of the bucket's parameters, or of the first replica's shard of them.
   template <typename OpOf>
@@ -95,16 +112,19 @@ class RankEnd {
 
   // All but this replica's share of `bytes` from the other replicas; the other way the same goes at the same time.
   double FromReplicas(const proto::Bucket& bucket, uint64_t bytes) const {
-    const uint32_t other = bucket.owner() + static_cast<uint32_t>(persistent_.ranks.size());
+    if (replicas() < 2) return 0;
+    const bool of_stage = !persistent_.replication.of_rank.empty();
+    const uint32_t other = bucket.owner() + (of_stage ? 1 : static_cast<uint32_t>(persistent_.ranks.size()));
     return costs_.TransferSeconds(bytes / replicas() * (replicas() - 1), other, bucket.owner());
   }
 
   // The sum over the replicas: every one adds up its shard, and without sharding gathers the others'.
   double ReplicaSeconds(size_t b) const {
     const proto::Bucket& bucket = persistent_.buckets[b];
-    if (replicas() < 2 || bucket.owner() != rank_) return 0;
+    if (replicas() < 2 || bucket.owner() != place_) return 0;
     uint64_t bytes = 0;
     for (uint32_t p : bucket.parameters()) bytes += GradientSpec(persistent_.parameters[p]).bytes();
+    if (replicas_first()) return sharded() ? 0 : FromReplicas(bucket, bytes);
     const double add = SecondsOfEach(b, true, [](const proto::PlannedParameter& parameter, int64_t piece) {
       return AccumulateOp(parameter, piece);
     });
@@ -115,7 +135,8 @@ class RankEnd {
     BucketTraffic traffic;
     for (uint32_t p : bucket.parameters()) {
       const proto::PlannedParameter& parameter = persistent_.parameters[p];
-      const uint64_t bytes = static_cast<uint64_t>(GradientSpec(parameter).bytes());
+      uint64_t bytes = static_cast<uint64_t>(GradientSpec(parameter).bytes());
+      if (replicas_first()) bytes /= static_cast<uint64_t>(replicas());
       traffic.weights += TensorSpec::Of(parameter.type()).bytes();
       int uses = 0;
       for (const proto::ParameterPlace& place : parameter.places()) {
@@ -125,7 +146,7 @@ class RankEnd {
       if (uses < 2) continue;
       traffic.several_uses = true;
       traffic.cleared += bytes * (uses - 1);
-      if (bucket.owner() == rank_) traffic.add_seconds += (uses - 1) * Seconds(AccumulateOp(parameter));
+      if (bucket.owner() == place_) traffic.add_seconds += (uses - 1) * Seconds(AccumulateOp(parameter));
     }
     return traffic;
   }
@@ -137,29 +158,29 @@ class RankEnd {
     out.set_seconds(costs_.instruction_seconds() + seconds);
   }
 
-  void Prepare(const proto::StageProgram& stage) {
-    if (stage.prepare().empty()) return;
-    double seconds = 0;
-    for (const proto::CallRef& ref : stage.prepare()) {
-      for (const proto::PhaseProgram& phase : stage.phases()) {
-        if (phase.phase() != ref.phase()) continue;
-        const proto::KernelCall& call = phase.calls(static_cast<int>(ref.call()));
-        seconds += costs_.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), static_cast<int>(rank_)).shared;
-      }
-    }
-    Instruction& out = *out_->add_instructions();
-    out.set_kind(Instruction::PREPARE);
-    out.set_stage(stage.stage());
-    out.set_seconds(costs_.instruction_seconds() + seconds);
-  }
-
   const Persistent& persistent_;
   const CostModel& costs_;
-  const uint32_t rank_;
+  const uint32_t rank_, place_;
   proto::RankProgram* const out_;
 };
 
 }  // namespace
+
+proto::Instruction PrepareInstruction(const proto::StageProgram& stage, const CostModel& costs, int rank) {
+  double seconds = 0;
+  for (const proto::CallRef& ref : stage.prepare()) {
+    for (const proto::PhaseProgram& phase : stage.phases()) {
+      if (phase.phase() != ref.phase()) continue;
+      const proto::KernelCall& call = phase.calls(static_cast<int>(ref.call()));
+      seconds += costs.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), rank).shared;
+    }
+  }
+  Instruction out;
+  out.set_kind(Instruction::PREPARE);
+  out.set_stage(stage.stage());
+  out.set_seconds(costs.instruction_seconds() + seconds);
+  return out;
+}
 
 void EmitOptimizerSteps(const Persistent& persistent, const CostModel& costs, proto::Program* program) {
   for (int r = 0; r < program->ranks_size(); ++r) {

@@ -1,13 +1,17 @@
 #include "partitioner/lower/persistent.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/dtype.h"
+#include "partitioner/lower/buckets.h"
 #include "partitioner/lower/pools.h"
 
 namespace millrace {
 namespace {
+
+constexpr int kChunkBuffers = 2;
 
 // Hands out the bytes of one rank's arena from 0 on, region by region.
 class Cursor {
@@ -44,21 +48,32 @@ class Planner {
         train_(programs[0].staged.graph),
         rank_of_stage_(programs[0].schedule.rank_of_stage),
         states_(optimizer == "adamw" ? 2 : 1) {
+    plan_.optimizer = optimizer;
+    plan_.replication = replication;
     plan_.ranks.resize(programs[0].schedule.ranks.size());
     ranks_of_.resize(train_.parameters.size());
+    stages_of_rank_.resize(plan_.ranks.size());
+    const Schedule& schedule = programs[0].schedule;
+    for (int s = 0; s < schedule.stages; ++s) {
+      plan_.place_of_rank.resize(plan_.ranks.size(), 0);
+      plan_.place_of_rank[rank_of_stage_[s]] = rank_of_stage_[s - schedule.ReplicaOf(s)];
+      if (schedule.ReplicaOf(s) == 0) stages_of_rank_[rank_of_stage_[s]].push_back(s);
+    }
     for (size_t rank = 0; rank < plan_.ranks.size(); ++rank) cursors_.emplace_back(&plan_.ranks[rank]);
   }
 
   Persistent Plan() {
     FindPlaces();
+    MakeBuckets(programs_[0], ranks_of_, &plan_);
     LayOutWeights();
     LayOutGradients();
-    MakeBuckets();
-    DivideBuckets();
+    LayOutGradientShards();
     LayOutStates();
-    LayOutPacked();
+    replication_.divides_parameters() ? LayOutChunks() : LayOutPacked();
     LayOutMetrics();
     LayOutStaging();
+    // The other replicas of a stage are laid out as its first.
+    for (size_t rank = 0; rank < plan_.ranks.size(); ++rank) plan_.ranks[rank] = plan_.ranks[plan_.place_of_rank[rank]];
     return std::move(plan_);
   }
 
@@ -66,9 +81,16 @@ class Planner {
   int RankOfNode(const ProgramSource& program, int node) const {
     return rank_of_stage_[program.staged.stage_of_node[node]];
   }
+  int StageOfUse(int accumulator) const {
+    return programs_[0].staged.stage_of_node[train_.values[accumulator].producer];
+  }
+  int RankOfUse(int accumulator) const { return rank_of_stage_[StageOfUse(accumulator)]; }
   uint64_t WeightBytes(int p) const { return train_.parameters[p].spec.bytes(); }
   uint64_t AccumulatorBytes(int p) const { return train_.values[train_.parameters[p].accumulators[0]].spec.bytes(); }
-  int RankOfUse(int accumulator) const { return RankOfNode(programs_[0], train_.values[accumulator].producer); }
+  bool IsDivided(int p) const { return replication_.divides_parameters() && plan_.bucket_of[p] >= 0; }
+  bool StandsOn(int p, int rank) const {
+    return std::find(ranks_of_[p].begin(), ranks_of_[p].end(), rank) != ranks_of_[p].end();
+  }
 
   template <typename F>
   void EachRegion(proto::Life life, const std::string& name, F&& fill) {
@@ -84,20 +106,25 @@ class Planner {
     if (std::find(ranks.begin(), ranks.end(), rank) == ranks.end()) ranks.push_back(rank);
   }
 
+  template <typename F>
+  void EachRead(const ProgramSource& program, F&& read) const {  // read(node, parameter)
+    const Graph& graph = program.staged.graph;
+    for (size_t n = 0; n < graph.nodes.size(); ++n) {
+      if (IsView(graph, graph.nodes[n])) continue;
+      for (int v : graph.nodes[n].inputs) {
+        if (v < 0) continue;
+        const GraphValue& root = graph.values[graph.Root(v)];
+        if (root.kind == GraphValue::Kind::kParameter) read(static_cast<int>(n), root.parameter);
+      }
+    }
+  }
+
   void FindPlaces() {
     for (size_t p = 0; p < train_.parameters.size(); ++p) {
       for (int accumulator : train_.parameters[p].accumulators) AddPlace(static_cast<int>(p), RankOfUse(accumulator));
     }
     for (const ProgramSource& program : programs_) {
-      const Graph& graph = program.staged.graph;
-      for (size_t n = 0; n < graph.nodes.size(); ++n) {
-        if (IsView(graph, graph.nodes[n])) continue;
-        for (int v : graph.nodes[n].inputs) {
-          if (v < 0) continue;
-          const GraphValue& root = graph.values[graph.Root(v)];
-          if (root.kind == GraphValue::Kind::kParameter) AddPlace(root.parameter, RankOfNode(program, n));
-        }
-      }
+      EachRead(program, [&](int node, int parameter) { AddPlace(parameter, RankOfNode(program, node)); });
     }
     for (std::vector<int>& ranks : ranks_of_) {
       if (ranks.empty()) ranks.push_back(0);
@@ -115,9 +142,17 @@ class Planner {
       out.set_decay(parameter.decay);
     }
     EachRegion(proto::PARAMETER, "parameters", [&](int rank) {
-      for (size_t p = 0; p < ranks_of_.size(); ++p) {
-        if (std::find(ranks_of_[p].begin(), ranks_of_[p].end(), rank) == ranks_of_[p].end()) continue;
-        plan_.ranks[rank].weights[static_cast<int>(p)] = cursors_[rank].Take(WeightBytes(static_cast<int>(p)));
+      std::map<int, uint64_t> shards;  // by bucket
+      for (int p = 0; p < static_cast<int>(ranks_of_.size()); ++p) {
+        if (!StandsOn(p, rank)) continue;
+        uint64_t& offset = plan_.ranks[rank].weights[p];
+        if (!IsDivided(p)) {
+          offset = cursors_[rank].Take(WeightBytes(p));
+          continue;
+        }
+        const auto [shard, is_new] = shards.emplace(plan_.bucket_of[p], 0);
+        if (is_new) shard->second = cursors_[rank].Take(ShardWeightBytes(plan_.shards[plan_.bucket_of[p]]));
+        offset = shard->second;
       }
     });
     for (size_t p = 0; p < ranks_of_.size(); ++p) {
@@ -129,74 +164,86 @@ class Planner {
     }
   }
 
+  // One accumulator per use. Those of a chunk share its buffer where gradients are divided.
   void LayOutGradients() {
     EachRegion(proto::GRADIENT, "gradients", [&](int rank) {
-      for (size_t p = 0; p < train_.parameters.size(); ++p) {
-        const std::vector<int>& uses = train_.parameters[p].accumulators;
-        for (size_t order = 0; order < uses.size(); ++order) {
-          if (RankOfUse(uses[order]) != rank) continue;
-          const uint64_t offset = cursors_[rank].Take(AccumulatorBytes(static_cast<int>(p)));
-          plan_.ranks[rank].accumulators[uses[order]] = offset;
-          const auto place = std::find(ranks_of_[p].begin(), ranks_of_[p].end(), rank) - ranks_of_[p].begin();
-          proto::GradientPlace& out = *plan_.parameters[p].mutable_places(static_cast<int>(place))->add_gradients();
-          out.set_order(static_cast<uint32_t>(order));
-          out.set_offset(offset);
-          const GraphNode& writer = train_.nodes[train_.values[uses[order]].producer];
-          out.set_node(train_.nodes[writer.forward_node].name);
+      std::vector<uint64_t> at = BeginChunks(rank, replication_.divides_gradients(), [this](int stage) {
+        uint64_t bytes = 0;
+        EachUse([&](int p, int, int accumulator) {
+          if (StageOfUse(accumulator) == stage) bytes += RoundToAlignment(AccumulatorBytes(p));
+        });
+        return bytes;
+      });
+      EachUse([&](int p, int order, int accumulator) {
+        if (RankOfUse(accumulator) != rank) return;
+        uint64_t offset = 0;
+        if (replication_.divides_gradients()) {
+          uint64_t& next = at[PositionOf(StageOfUse(accumulator))];
+          offset = next;
+          next += RoundToAlignment(AccumulatorBytes(p));
+        } else {
+          offset = cursors_[rank].Take(AccumulatorBytes(p));
         }
-      }
+        plan_.ranks[rank].accumulators[accumulator] = offset;
+        proto::GradientPlace& out = *PlaceOn(p, rank).add_gradients();
+        out.set_order(static_cast<uint32_t>(order));
+        out.set_offset(offset);
+        const GraphNode& writer = train_.nodes[train_.values[accumulator].producer];
+        out.set_node(train_.nodes[writer.forward_node].name);
+      });
     });
   }
 
-  void MakeBuckets() {
-    struct Open {
-      int bucket;
-      uint64_t bytes;
-    };
-    std::map<std::vector<int>, Open> open;  // by rank, and with replicas by the stages of its uses
-    for (size_t p = 0; p < train_.parameters.size(); ++p) {
-      if (train_.parameters[p].accumulators.empty()) continue;
-      const std::vector<int>& ranks = ranks_of_[p];
-      const Open fresh = {static_cast<int>(plan_.buckets.size()), 0};
-      Open* into = nullptr;
-      if (ranks.size() == 1) {
-        into = &open.emplace(KeyOf(static_cast<int>(p)), fresh).first->second;
-        const bool full = replication_.replicas > 1 && replication_.bucket_bytes > 0 && into->bytes > 0 &&
-                          into->bytes + AccumulatorBytes(static_cast<int>(p)) > replication_.bucket_bytes;
-        if (full) *into = fresh;
-        into->bytes += AccumulatorBytes(static_cast<int>(p));
-      }
-      const int bucket = into == nullptr ? fresh.bucket : into->bucket;
-      if (bucket == fresh.bucket) {
-        plan_.buckets.emplace_back().set_owner(ranks[0]);
-        for (int rank : ranks) plan_.buckets.back().add_group(rank);
-      }
-      plan_.buckets[bucket].add_parameters(static_cast<uint32_t>(p));
+  template <typename F>
+  void EachUse(F&& use) const {  // use(parameter, order, accumulator)
+    for (int p = 0; p < static_cast<int>(train_.parameters.size()); ++p) {
+      const std::vector<int>& uses = train_.parameters[p].accumulators;
+      for (size_t order = 0; order < uses.size(); ++order) use(p, static_cast<int>(order), uses[order]);
     }
   }
 
-  std::vector<int> KeyOf(int p) const {
-    std::vector<int> key = {ranks_of_[p][0]};
-    if (replication_.replicas < 2) return key;
-    for (int accumulator : train_.parameters[p].accumulators) {
-      key.push_back(programs_[0].staged.stage_of_node[train_.values[accumulator].producer]);
-    }
-    std::sort(key.begin() + 1, key.end());
-    key.erase(std::unique(key.begin() + 1, key.end()), key.end());
-    return key;
+  proto::ParameterPlace& PlaceOn(int p, int rank) {
+    const auto place = std::find(ranks_of_[p].begin(), ranks_of_[p].end(), rank) - ranks_of_[p].begin();
+    return *plan_.parameters[p].mutable_places(static_cast<int>(place));
   }
 
-  void DivideBuckets() {
-    if (replication_.replicas < 2) return;
-    for (const proto::Bucket& bucket : plan_.buckets) {
-      std::vector<uint64_t> elements, bytes;
-      for (uint32_t p : bucket.parameters()) {
-        const TensorSpec& spec = train_.values[train_.parameters[p].accumulators[0]].spec;
-        elements.push_back(static_cast<uint64_t>(spec.elements()));
-        bytes.push_back(static_cast<uint64_t>(SizeOf(spec.dtype)));
-      }
-      plan_.shards.push_back(ShardsOf(elements, bytes, replication_.norm_block_elements, replication_.replicas));
+  // Where each stage of the rank begins in the buffers, which are as large as their largest chunk.
+  template <typename BytesFn>
+  std::vector<uint64_t> BeginChunks(int rank, bool wanted, BytesFn bytes_of) {
+    std::vector<uint64_t> begins;
+    if (!wanted) return begins;
+    const std::vector<int>& stages = stages_of_rank_[rank];
+    std::vector<uint64_t> most(kChunkBuffers, 0), at;
+    for (size_t i = 0; i < stages.size(); ++i) {
+      most[i % kChunkBuffers] = std::max(most[i % kChunkBuffers], bytes_of(stages[i]));
     }
+    for (uint64_t bytes : most) at.push_back(cursors_[rank].Take(bytes));
+    for (size_t i = 0; i < stages.size(); ++i) begins.push_back(at[i % kChunkBuffers]);
+    return begins;
+  }
+  size_t PositionOf(int stage) const {
+    const std::vector<int>& stages = stages_of_rank_[rank_of_stage_[stage]];
+    return std::find(stages.begin(), stages.end(), stage) - stages.begin();
+  }
+
+  // With replicas first, what this replica sums up over the step: one shard of each bucket, or of each place of a
+  // parameter that is used several times.
+  void LayOutGradientShards() {
+    if (!replication_.replicas_first) return;
+    EachRegion(proto::GRADIENT, "gradient shards", [&](int rank) {
+      std::map<int, uint64_t> shards;  // by bucket
+      EachUse([&](int p, int order, int accumulator) {
+        if (RankOfUse(accumulator) != rank) return;
+        const int bucket = plan_.bucket_of[p];
+        const uint64_t bytes = ShardBytes(plan_.shards[bucket]);
+        const bool several_uses = train_.parameters[p].accumulators.size() > 1;
+        const auto [shard, is_new] = shards.emplace(bucket, 0);
+        if (is_new || several_uses) shard->second = cursors_[rank].Take(bytes);
+        for (proto::GradientPlace& place : *PlaceOn(p, rank).mutable_gradients()) {
+          if (static_cast<int>(place.order()) == order) place.set_shard_offset(shard->second);
+        }
+      });
+    });
   }
 
   void LayOutStates() {
@@ -206,7 +253,7 @@ class Planner {
         if (static_cast<int>(bucket.owner()) != rank) continue;
         if (replication_.shard_optimizer > 0) {
           for (int k = 0; k < states_; ++k) {
-            bucket.add_shard_state_offsets(cursors_[rank].Take(ShardStateBytes(plan_.shards[b])));
+            bucket.add_shard_state_offsets(cursors_[rank].Take(ShardBytes(plan_.shards[b])));
           }
           continue;
         }
@@ -218,16 +265,54 @@ class Planner {
     });
   }
 
+  template <typename F>
+  void EachPacking(F&& packing) const {  // packing(stage, PackingOf, bytes)
+    for (const ProgramSource& program : programs_) {
+      const Graph& graph = program.staged.graph;
+      for (size_t n = 0; n < graph.nodes.size(); ++n) {
+        const KernelNeeds& needs = program.needs[n];
+        if (needs.packed_bytes == 0) continue;
+        packing(program.staged.stage_of_node[n], PackingOf(graph, graph.nodes[n], needs), needs.packed_bytes);
+      }
+    }
+  }
+
   void LayOutPacked() {
     EachRegion(proto::PACKED, "packed", [&](int rank) {
-      std::map<std::string, uint64_t>& packed = plan_.ranks[rank].packed;
-      for (const ProgramSource& program : programs_) {
-        const Graph& graph = program.staged.graph;
-        for (size_t n = 0; n < graph.nodes.size(); ++n) {
-          const KernelNeeds& needs = program.needs[n];
-          if (needs.packed_bytes == 0 || RankOfNode(program, static_cast<int>(n)) != rank) continue;
-          const auto [found, is_new] = packed.emplace(PackingOf(graph, graph.nodes[n], needs), 0);
-          if (is_new) found->second = cursors_[rank].Take(needs.packed_bytes);
+      EachPacking([&](int stage, const std::string& name, uint64_t bytes) {
+        if (rank_of_stage_[stage] != rank) return;
+        const auto [found, is_new] = plan_.ranks[rank].packed.emplace(name, 0);
+        if (is_new) found->second = cursors_[rank].Take(bytes);
+      });
+    });
+  }
+
+  // The whole weights of a chunk and their packed forms, from a GATHER to its RELEASE.
+  void LayOutChunks() {
+    std::vector<std::set<int>> weights(rank_of_stage_.size());
+    std::vector<std::map<std::string, uint64_t>> packed(rank_of_stage_.size());
+    for (const ProgramSource& program : programs_) {
+      EachRead(program, [&](int node, int parameter) {
+        if (IsDivided(parameter)) weights[program.staged.stage_of_node[node]].insert(parameter);
+      });
+    }
+    EachPacking([&](int stage, const std::string& name, uint64_t bytes) { packed[stage].emplace(name, bytes); });
+    EachRegion(proto::PARAMETER, "chunks", [&](int rank) {
+      const std::vector<uint64_t> begins = BeginChunks(rank, true, [&](int stage) {
+        uint64_t bytes = 0;
+        for (int p : weights[stage]) bytes += RoundToAlignment(WeightBytes(p));
+        for (const auto& [name, packed_bytes] : packed[stage]) bytes += RoundToAlignment(packed_bytes);
+        return bytes;
+      });
+      for (int stage : stages_of_rank_[rank]) {
+        uint64_t at = begins[PositionOf(stage)];
+        for (int p : weights[stage]) {
+          plan_.ranks[rank].chunk_weights[{stage, p}] = at;
+          at += RoundToAlignment(WeightBytes(p));
+        }
+        for (const auto& [name, packed_bytes] : packed[stage]) {
+          plan_.ranks[rank].chunk_packed[{stage, name}] = at;
+          at += RoundToAlignment(packed_bytes);
         }
       }
     });
@@ -248,8 +333,8 @@ class Planner {
     });
   }
 
-  // Buckets are reduced one after another, so that all of an owner's stage their arrivals in the same bytes: first
-  // those from other ranks of the pipeline, then those of the replicas.
+  // Gradients are reduced one bucket, or one RUN's, after another, so that all of a rank's stage their arrivals in the
+  // same bytes: first those from other ranks of the pipeline, then those of the replicas.
   void LayOutStaging() {
     EachRegion(proto::GRADIENT, "staging", [&](int rank) {
       uint64_t most = 0;
@@ -261,17 +346,48 @@ class Planner {
           for (int accumulator : train_.parameters[p].accumulators) {
             if (RankOfUse(accumulator) == rank) continue;
             bucket.add_staging_offsets(plan_.ranks[rank].bytes + bytes);
-            bytes += RoundToAlignment(AccumulatorBytes(p));
+            bytes += replication_.replicas_first ? ShardBytes(plan_.shards[b]) : RoundToAlignment(AccumulatorBytes(p));
           }
         }
-        if (replication_.replicas > 1) {
+        if (replication_.has_replicas() && !replication_.replicas_first) {
           bucket.set_replica_staging_offset(plan_.ranks[rank].bytes + bytes);
           bytes += ReplicaStagingBytes(plan_.shards[b]);
         }
         most = std::max(most, bytes);
       }
+      if (replication_.replicas_first) {
+        plan_.ranks[rank].run_staging = plan_.ranks[rank].bytes;
+        for (int stage : stages_of_rank_[rank]) most = std::max(most, RunStagingBytes(stage));
+      }
       cursors_[rank].Take(most);
     });
+  }
+
+  // Of the RUN of a stage that writes most: its forward phase, or its backward phases as one.
+  uint64_t RunStagingBytes(int stage) const {
+    uint64_t most = 0;
+    for (const bool forward : {true, false}) {
+      const int replicas = replication_.ReplicasAt(rank_of_stage_[stage]);
+      std::vector<uint64_t> bytes(replicas, 0);
+      EachUse([&](int p, int, int accumulator) {
+        if (StageOfUse(accumulator) != stage) return;
+        if ((train_.nodes[train_.values[accumulator].producer].phase == proto::F) != forward) return;
+        AddPieces(p, &bytes);
+      });
+      most = std::max(most, *std::max_element(bytes.begin(), bytes.end()) * (replicas - 1));
+    }
+    return most;
+  }
+
+  void AddPieces(int p, std::vector<uint64_t>* bytes) const {
+    const int bucket = plan_.bucket_of[p];
+    const uint64_t element = AccumulatorBytes(p) / std::max<uint64_t>(1, train_.parameters[p].spec.elements());
+    for (size_t r = 0; r < bytes->size(); ++r) {
+      for (const ShardPiece& piece : plan_.shards[bucket][r].pieces) {
+        if (static_cast<int>(plan_.buckets[bucket].parameters(piece.member)) != p) continue;
+        (*bytes)[r] += RoundToAlignment(piece.elements * element);
+      }
+    }
   }
 
   const Replication replication_;
@@ -282,9 +398,20 @@ class Planner {
   Persistent plan_;
   std::vector<Cursor> cursors_;
   std::vector<std::vector<int>> ranks_of_;  // by parameter, owner first
+  std::vector<std::vector<int>> stages_of_rank_;
 };
 
 }  // namespace
+
+uint64_t Persistent::RankMemory::WeightFor(int stage, int parameter) const {
+  const auto chunk = chunk_weights.find({stage, parameter});
+  return chunk != chunk_weights.end() ? chunk->second : weights.at(parameter);
+}
+
+uint64_t Persistent::RankMemory::PackedFor(int stage, const std::string& packing) const {
+  const auto chunk = chunk_packed.find({stage, packing});
+  return chunk != chunk_packed.end() ? chunk->second : packed.at(packing);
+}
 
 std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNeeds& needs) {
   std::string packing = absl::StrCat(needs.packed_bytes, " ", needs.pack_key);
@@ -298,10 +425,7 @@ std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNee
 
 Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer,
                           const Replication& replication) {
-  Persistent persistent = Planner(programs, optimizer, replication).Plan();
-  persistent.optimizer = optimizer;
-  persistent.replication = replication;
-  return persistent;
+  return Planner(programs, optimizer, replication).Plan();
 }
 
 }  // namespace millrace

@@ -17,22 +17,33 @@ class StageEmitter {
         graph_(source_.staged.graph),
         memory_(layout.persistent->ranks[layout.flow->RankOf(stage)]),
         stage_(stage),
+        named_(layout.flow->NamedAs(stage)),
         rank_(layout.flow->RankOf(stage)),
         out_(out) {
     out_->set_stage(stage);
+    if (const int replicas = source_.schedule.ReplicasOf(stage); replicas > 1) {
+      out_->set_replicas(replicas);
+      out_->set_replica(source_.schedule.ReplicaOf(stage));
+    }
   }
 
   void Emit(std::set<std::string>* prepared) {
     for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-      if (source_.staged.stage_of_node[n] == stage_) out_->add_nodes(graph_.nodes[n].name);
+      if (source_.staged.stage_of_node[n] == named_) out_->add_nodes(graph_.nodes[n].name);
     }
     // LOAD fills inputs by name, also where calls read only views of them.
     for (const Resident& resident : flow_.residents) {
       if (resident.life == proto::LOADED && resident.stage == stage_) RootValue(resident.value);
     }
+    // GATHER makes weights whole by name, also where calls read only views of them.
+    for (const auto& [chunk, offset] : memory_.chunk_weights) {
+      if (chunk.first == named_) RootValue(graph_.parameters[chunk.second].value);
+    }
+    std::set<std::string> of_chunk;
+    const bool divided = layout_.persistent->replication.divides_parameters();
     for (proto::Phase phase : {proto::F, proto::R, proto::B, proto::W, proto::BW}) {
       const int run = flow_.run_of[stage_][phase];
-      if (run >= 0) EmitPhase(run, prepared);
+      if (run >= 0) EmitPhase(run, divided ? &of_chunk : prepared);
     }
   }
 
@@ -48,6 +59,7 @@ class StageEmitter {
     phase.set_seconds(run.seconds);
     if (run.seconds_shared != run.seconds) phase.set_seconds_shared(run.seconds_shared);
     for (int p : layout_.pools->of_run[run_index]) phase.add_pools(layout_.pools->pools[p].index);
+    if (source_.trains) phase.set_staging_offset(memory_.run_staging);
     for (size_t c = 0; c < run.nodes.size(); ++c) {
       const int n = run.nodes[c];
       const GraphNode& node = graph_.nodes[n];
@@ -69,7 +81,7 @@ class StageEmitter {
       call.set_packed_offset(-1);
       if (needs.packed_bytes == 0) continue;
       const std::string packing = PackingOf(graph_, node, needs);
-      call.set_packed_offset(static_cast<int64_t>(memory_.packed.at(packing)));
+      call.set_packed_offset(static_cast<int64_t>(memory_.PackedFor(named_, packing)));
       call.set_packed_bytes(needs.packed_bytes);
       if (!prepared->insert(packing).second) continue;
       proto::CallRef& ref = *out_->add_prepare();
@@ -102,7 +114,7 @@ class StageEmitter {
       out.set_offset(root == source_.staged.loss_sum ? memory_.loss_sum : memory_.loss_count);
     } else if (bytes.kind == GraphValue::Kind::kParameter) {
       out.set_life(proto::PARAMETER);
-      out.set_offset(memory_.weights.at(bytes.parameter));
+      out.set_offset(memory_.WeightFor(named_, bytes.parameter));
     } else if (bytes.kind == GraphValue::Kind::kAccumulator) {
       out.set_life(proto::GRADIENT);
       out.set_offset(memory_.accumulators.at(root));
@@ -124,7 +136,7 @@ class StageEmitter {
   const ProgramSource& source_;
   const Graph& graph_;
   const Persistent::RankMemory& memory_;
-  const int stage_, rank_;
+  const int stage_, named_, rank_;
   proto::StageProgram* const out_;
   std::map<std::tuple<int, std::vector<int64_t>, int>, int> known_;  // (root, dims, run of scratch) -> value
 };

@@ -1,5 +1,5 @@
-// How ranks talk. One Communicator per rank; backends: in_process (ranks are threads of one process), gloo, mpi; later
-// nccl. tests/conformance/communicator_test.h is the suite that every implementation passes.
+// How ranks talk. One Communicator per rank; backends: in_process (ranks are threads of one process), gloo, mpi, nccl.
+// tests/conformance/communicator_test.h is the suite that every implementation passes.
 #ifndef RUNTIME_COMM_COMMUNICATOR_H_
 #define RUNTIME_COMM_COMMUNICATOR_H_
 
@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "kernels/device.h"
 
 namespace millrace {
 
@@ -33,7 +34,7 @@ struct CommunicatorOptions {
   std::function<std::string()> report;
 };
 
-// One thread at a time per Communicator, except Abort, which any thread may call.
+// One thread at a time per Communicator, except Abort and Failure, which any thread may call.
 class Communicator {
  public:
   using Ticket = uint64_t;
@@ -51,6 +52,20 @@ class Communicator {
   // "rank 3 waits for edge relu5 of micro-batch 7 at instruction 41". It is called only when something is reported.
   virtual absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) = 0;
 
+  // Transfers are of this device's memory from now on; it must outlive the communicator. Every rank calls it, before the
+  // first transfer; never called, memory is the host's. UNIMPLEMENTED where the communicator cannot reach such memory.
+  virtual absl::Status Attach(Device* device);
+
+  // The same in the order of a device's streams. A communicator that moves device memory
+  // puts events between its transfers and the stream, and the host waits for no kernel; every other one synchronises
+  // the stream before it posts, and waits. Both halves of a transfer are posted in the same way.
+  //
+  // The transfers begin when the work that `stream` holds now is done.
+  virtual absl::StatusOr<Ticket> PostAfter(Stream& stream, absl::Span<const Transfer> group);
+  // What is put on `stream` from now on begins when the transfers of the group are done. Where the host does not wait,
+  // time limits hold all the same, and an error comes with the next call.
+  virtual absl::Status WaitOn(Stream& stream, Ticket ticket, const std::function<std::string()>& what);
+
   // Collectives: every rank calls them in the same order with the same byte count.
   virtual absl::Status Barrier() = 0;
   // `all` gets size() * bytes bytes, in rank order.
@@ -58,6 +73,8 @@ class Communicator {
 
   // The first error wins: every wait of every rank, present and future, returns it. Idempotent.
   virtual void Abort(absl::Status why) = 0;
+  // OK until this rank knows of an error that ends the communicator; then that error, the first. Any thread.
+  virtual absl::Status Failure() const = 0;
 };
 
 // `size` communicators for threads of this process; element r belongs to rank r. They share state, and each may

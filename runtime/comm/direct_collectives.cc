@@ -1,34 +1,14 @@
-#include <algorithm>
 #include <cstring>
 #include <deque>
-#include <numeric>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/collective_shape.h"
 #include "runtime/comm/collectives.h"
 #include "runtime/comm/sum.h"
 
 namespace millrace {
 namespace {
-
-// Where the bytes of a rank's shard lie in the whole.
-struct Extent {
-  uint64_t offset = 0, bytes = 0;
-};
-
-std::vector<Extent> ExtentsOf(const Collective& collective) {
-  const uint64_t element = SizeOf(collective.dtype);
-  std::vector<Extent> extents;
-  uint64_t offset = 0;
-  for (uint64_t count : collective.shards.empty()
-                            ? EvenShards(collective.count, static_cast<int>(collective.ranks.size()))
-                            : collective.shards) {
-    extents.push_back({offset, count * element});
-    offset += count * element;
-  }
-  return extents;
-}
 
 char* At(const void* memory, uint64_t offset) { return static_cast<char*>(const_cast<void*>(memory)) + offset; }
 
@@ -37,11 +17,11 @@ class DirectCollectives : public Collectives {
   explicit DirectCollectives(Communicator* communicator) : communicator_(communicator) {}
 
   absl::StatusOr<Ticket> Start(const Collective& collective) override {
-    MR_RETURN_IF_ERROR(Check(collective));
+    MR_RETURN_IF_ERROR(CheckCollective(collective, communicator_->rank()));
     Running running;
     running.collective = collective;
     running.extents = ExtentsOf(collective);
-    running.me = IndexOf(collective, communicator_->rank());
+    running.me = IndexInGroup(collective, communicator_->rank());
     MR_RETURN_IF_ERROR(collective.kind == CollectiveKind::kAllGather   ? PostGather(collective.input, &running)
                        : collective.kind == CollectiveKind::kBroadcast ? PostBroadcast(&running)
                                                                        : PostScatter(&running));
@@ -71,7 +51,7 @@ class DirectCollectives : public Collectives {
  private:
   struct Running {
     Collective collective;
-    std::vector<Extent> extents;
+    std::vector<ShardExtent> extents;
     int me = 0;  // index in the group
     Communicator::Ticket posted = 0;
     bool summed = false;     // the shards have arrived and are added up
@@ -81,39 +61,8 @@ class DirectCollectives : public Collectives {
       return !summed && (collective.kind == CollectiveKind::kReduceScatter ||
                          collective.kind == CollectiveKind::kAllReduce);
     }
-    const Extent& own() const { return extents[me]; }
+    const ShardExtent& own() const { return extents[me]; }
   };
-
-  static int IndexOf(const Collective& collective, int rank) {
-    const auto found = std::find(collective.ranks.begin(), collective.ranks.end(), rank);
-    return found == collective.ranks.end() ? -1 : static_cast<int>(found - collective.ranks.begin());
-  }
-
-  absl::Status Check(const Collective& collective) const {
-    const auto wrong = [&](absl::string_view why) {
-      return absl::InvalidArgumentError(absl::StrCat("rank ", communicator_->rank(), ", collective with tag ",
-                                                     collective.tag, ": ", why));
-    };
-    const std::vector<int>& ranks = collective.ranks;
-    const bool ascending = std::is_sorted(ranks.begin(), ranks.end(), std::less_equal<int>());
-    if (!ascending || IndexOf(collective, communicator_->rank()) < 0) {
-      return wrong("the group is not in ascending order, or lacks this rank");
-    }
-    if (SizeOf(collective.dtype) == 0) return wrong("no type");
-    const bool sum = collective.kind == CollectiveKind::kReduceScatter || collective.kind == CollectiveKind::kAllReduce;
-    if (sum && !HasSum(collective.dtype)) {
-      return wrong(absl::StrCat(Name(collective.dtype), " has no sum; gather or broadcast it"));
-    }
-    if (!collective.shards.empty() &&
-        (collective.shards.size() != ranks.size() ||
-         std::accumulate(collective.shards.begin(), collective.shards.end(), uint64_t{0}) != collective.count)) {
-      return wrong(absl::StrCat("the shards are not one for each rank, or do not sum to ", collective.count));
-    }
-    if (collective.kind == CollectiveKind::kBroadcast && IndexOf(collective, collective.root) < 0) {
-      return wrong(absl::StrCat("root ", collective.root, " is not in the group"));
-    }
-    return absl::OkStatus();
-  }
 
   Running* Find(Ticket ticket) {
     for (auto& [of, running] : running_) {
@@ -129,7 +78,7 @@ class DirectCollectives : public Collectives {
     uint64_t staged = 0;
     for (size_t r = 0; r < c.ranks.size(); ++r) {
       if (static_cast<int>(r) == running->me) continue;
-      const Extent& theirs = running->extents[r];
+      const ShardExtent& theirs = running->extents[r];
       transfers_.push_back({true, c.ranks[r], c.tag, At(c.input, theirs.offset), theirs.bytes});
       transfers_.push_back({false, c.ranks[r], c.tag, At(c.staging, staged), running->own().bytes});
       staged += running->own().bytes;
@@ -145,7 +94,7 @@ class DirectCollectives : public Collectives {
     transfers_.clear();
     for (size_t r = 0; r < c.ranks.size(); ++r) {
       if (static_cast<int>(r) == running->me) continue;
-      const Extent& theirs = running->extents[r];
+      const ShardExtent& theirs = running->extents[r];
       transfers_.push_back({true, c.ranks[r], c.tag, place, running->own().bytes});
       transfers_.push_back({false, c.ranks[r], c.tag, At(c.output, theirs.offset), theirs.bytes});
     }
@@ -200,21 +149,6 @@ class DirectCollectives : public Collectives {
 };
 
 }  // namespace
-
-std::vector<uint64_t> EvenShards(uint64_t count, int ranks) {
-  std::vector<uint64_t> shards(ranks, count / ranks);
-  for (uint64_t r = 0; r < count % ranks; ++r) ++shards[r];
-  return shards;
-}
-
-uint64_t StagingBytes(const Collective& collective, int rank) {
-  if (collective.kind != CollectiveKind::kReduceScatter && collective.kind != CollectiveKind::kAllReduce) return 0;
-  const auto found = std::find(collective.ranks.begin(), collective.ranks.end(), rank);
-  if (found == collective.ranks.end()) return 0;
-  if (!collective.shards.empty() && collective.shards.size() != collective.ranks.size()) return 0;  // Start refuses it
-  const uint64_t own = ExtentsOf(collective)[found - collective.ranks.begin()].bytes;
-  return own * (collective.ranks.size() - 1);
-}
 
 std::unique_ptr<Collectives> MakeDirectCollectives(Communicator* communicator) {
   return std::make_unique<DirectCollectives>(communicator);

@@ -90,6 +90,8 @@ class FaultyCommunicator : public Communicator {
     aborted_.store(true);
     inner_->Abort(std::move(why));
   }
+  absl::Status Failure() const override { return inner_->Failure(); }
+  absl::Status Attach(Device* device) override { return inner_->Attach(device); }
 
  private:
   struct Outer {

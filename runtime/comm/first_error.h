@@ -24,7 +24,9 @@ class FirstError {
 
   bool set() const { return set_.load(std::memory_order_acquire); }
 
+  // OK while there is none.
   absl::Status Get() const {
+    if (!set()) return absl::OkStatus();
     std::lock_guard<std::mutex> lock(mutex_);
     return absl::Status(code_, message_);
   }

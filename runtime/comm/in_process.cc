@@ -1,4 +1,5 @@
 // Communicators of ranks that are threads of one process.
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -17,63 +18,63 @@ namespace {
 class InProcessCommunicator : public Communicator {
  public:
   InProcessCommunicator(std::shared_ptr<Hub> hub, int rank) : hub_(std::move(hub)), rank_(rank) {}
-  ~InProcessCommunicator() override { CancelAll(); }
+  ~InProcessCommunicator() override {
+    CancelAll();
+    // The device may go now, though the hub stays.
+    Seat& seat = hub_->seat(rank_);
+    seat.copying.reset();
+    seat.copy_events.clear();
+    for (Record& record : seat.records) record.begin.reset();
+  }
 
   int rank() const override { return rank_; }
   int size() const override { return hub_->size(); }
 
-  absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override {
-    if (hub_->aborted()) return Aborted();
-    for (const Transfer& transfer : group) MR_RETURN_IF_ERROR(Check(transfer));
-    Seat& seat = hub_->seat(rank_);
-    if (seat.free.empty()) {
-      seat.free.push_back(static_cast<uint32_t>(seat.records.size()));
-      seat.records.emplace_back();
-      seat.records.back().rank = rank_;
-    }
-    const uint32_t index = seat.free.back();
-    seat.free.pop_back();
-    Record& record = seat.records[index];
-    record.open = true;
-    record.transfers.assign(group.begin(), group.end());
-    record.error.clear();
-    record.failed.store(false);
-    record.remaining.store(static_cast<int>(group.size()));
-    hub_->Offer(&record);
-    return (static_cast<Ticket>(record.generation) << 32) | index;
+  absl::Status Attach(Device* device) override { return hub_->Attach(rank_, device); }
+
+  absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override { return PostAs(nullptr, group); }
+
+  absl::StatusOr<Ticket> PostAfter(Stream& stream, absl::Span<const Transfer> group) override {
+    if (on_device()) return PostAs(&stream, group);
+    MR_RETURN_IF_ERROR(stream.Synchronize());
+    return PostAs(nullptr, group);
   }
 
   bool Done(Ticket ticket) override {
     if (hub_->aborted()) return true;
     Record* record = Find(ticket);
-    return record == nullptr || record->failed.load() || record->remaining.load() == 0;
+    return record == nullptr || record->failed.load() || (record->remaining.load() == 0 && Copied(*record));
   }
 
   absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) override {
-    if (hub_->aborted()) return Aborted();
-    if ((ticket & 0xffffffffu) >= hub_->seat(rank_).records.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
-    }
-    Record* record = Find(ticket);
+    MR_ASSIGN_OR_RETURN(Record* const record, Meet(ticket, what));
     if (record == nullptr) return absl::OkStatus();
-    absl::Status status = hub_->Await(
-        rank_, [record] { return record->remaining.load() == 0 || record->failed.load(); }, what);
-    if (hub_->aborted()) return Aborted();
-    if (status.ok() && record->failed.load()) {
-      std::lock_guard<std::mutex> lock(hub_->seat(rank_).mutex);
-      status = absl::InvalidArgumentError(record->error);
+    absl::Status status;
+    for (const std::shared_ptr<Event>& copy : record->copies) {
+      if (status.ok()) status = copy->Wait();
     }
     Retire(record, static_cast<uint32_t>(ticket));
     return status;
   }
 
-  absl::Status Barrier() override { return Meet(nullptr, nullptr, 0, "Barrier"); }
+  // The host waits until the other ranks have posted, for no copy.
+  absl::Status WaitOn(Stream& stream, Ticket ticket, const std::function<std::string()>& what) override {
+    if (!on_device()) return Wait(ticket, what);
+    MR_ASSIGN_OR_RETURN(Record* const record, Meet(ticket, what));
+    if (record == nullptr) return absl::OkStatus();
+    for (const std::shared_ptr<Event>& copy : record->copies) MR_RETURN_IF_ERROR(stream.WaitFor(copy.get()));
+    record->device_waits = true;
+    return absl::OkStatus();
+  }
+
+  absl::Status Barrier() override { return Gather(nullptr, nullptr, 0, "Barrier"); }
 
   absl::Status AllGather(const void* mine, void* all, uint64_t bytes) override {
-    return Meet(mine, all, bytes, "AllGather");
+    return Gather(mine, all, bytes, "AllGather");
   }
 
   void Abort(absl::Status why) override { hub_->Abort(why); }
+  absl::Status Failure() const override { return hub_->FirstError(); }
 
  private:
   absl::Status Check(const Transfer& transfer) const {
@@ -88,7 +89,73 @@ class InProcessCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
-  absl::Status Meet(const void* mine, void* all, uint64_t bytes, const char* name) {
+  bool on_device() const { return hub_->seat(rank_).device.load() != nullptr; }
+
+  absl::StatusOr<Ticket> PostAs(Stream* after, absl::Span<const Transfer> group) {
+    if (hub_->aborted()) return Aborted();
+    for (const Transfer& transfer : group) MR_RETURN_IF_ERROR(Check(transfer));
+    Seat& seat = hub_->seat(rank_);
+    if (on_device()) RetireCopied();
+    if (seat.free.empty()) {
+      seat.free.push_back(static_cast<uint32_t>(seat.records.size()));
+      seat.records.emplace_back();
+      seat.records.back().rank = rank_;
+    }
+    const uint32_t index = seat.free.back();
+    Record& record = seat.records[index];
+    if (after != nullptr) {
+      if (record.begin == nullptr) {
+        MR_ASSIGN_OR_RETURN(record.begin, seat.device.load()->NewEvent());
+      }
+      MR_RETURN_IF_ERROR(after->Record(record.begin.get()));
+    }
+    seat.free.pop_back();
+    record.open = true;
+    record.follows = after != nullptr;
+    record.device_waits = false;
+    record.copies.clear();
+    record.transfers.assign(group.begin(), group.end());
+    record.error.clear();
+    record.failed.store(false);
+    record.remaining.store(static_cast<int>(group.size()));
+    hub_->Offer(&record);
+    return (static_cast<Ticket>(record.generation) << 32) | index;
+  }
+
+  // Waits until both halves of each transfer have met: then its copy is done, or queued on a device. nullptr: retired.
+  absl::StatusOr<Record*> Meet(Ticket ticket, const std::function<std::string()>& what) {
+    if (hub_->aborted()) return Aborted();
+    if ((ticket & 0xffffffffu) >= hub_->seat(rank_).records.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
+    }
+    Record* record = Find(ticket);
+    if (record == nullptr) return nullptr;
+    absl::Status status = hub_->Await(
+        rank_, [record] { return record->remaining.load() == 0 || record->failed.load(); }, what);
+    if (hub_->aborted()) return Aborted();
+    if (status.ok() && record->failed.load()) {
+      std::lock_guard<std::mutex> lock(hub_->seat(rank_).mutex);
+      status = absl::InvalidArgumentError(record->error);
+    }
+    if (status.ok()) return record;
+    Retire(record, static_cast<uint32_t>(ticket));
+    return status;
+  }
+
+  // All copies of a record whose halves have met are done.
+  static bool Copied(const Record& record) {
+    return std::all_of(record.copies.begin(), record.copies.end(), [](const auto& copy) { return copy->Ready(); });
+  }
+
+  // What only streams have waited for.
+  void RetireCopied() {
+    std::deque<Record>& records = hub_->seat(rank_).records;
+    for (uint32_t i = 0; i < records.size(); ++i) {
+      if (records[i].open && records[i].device_waits && Copied(records[i])) Retire(&records[i], i);
+    }
+  }
+
+  absl::Status Gather(const void* mine, void* all, uint64_t bytes, const char* name) {
     absl::Status status = hub_->AllGather(rank_, mine, all, bytes, name);
     return hub_->aborted() ? Aborted() : status;
   }
@@ -104,6 +171,8 @@ class InProcessCommunicator : public Communicator {
 
   void Retire(Record* record, uint32_t index) {
     if (record->remaining.load() != 0) hub_->Cancel(record);
+    for (const std::shared_ptr<Event>& copy : record->copies) (void)copy->Wait();  // of a failed group
+    record->copies.clear();
     record->open = false;
     ++record->generation;
     hub_->seat(rank_).free.push_back(index);

@@ -59,12 +59,22 @@ void Hub::OfferOne(Record* record, const Transfer& transfer) {
     Fail(other.record, error);
     return Fail(record, error);
   }
-  if (transfer.bytes > 0) {
-    std::memcpy(transfer.send ? other.memory : transfer.memory, transfer.send ? transfer.memory : other.memory,
-                transfer.bytes);
+  if (const absl::Status moved = Move(record, transfer, other); !moved.ok()) {
+    Fail(other.record, std::string(moved.message()));
+    return Fail(record, std::string(moved.message()));
   }
   Complete(other.record);
   Complete(record);
+}
+
+absl::Status Hub::Move(Record* record, const Transfer& transfer, const Half& other) {
+  if (transfer.bytes == 0) return absl::OkStatus();
+  const bool here = seats_[record->rank].device.load() != nullptr, there = seats_[transfer.peer].device.load() != nullptr;
+  if (here && there) return MoveOnDevice(record, transfer, other);
+  if (here || there) return absl::InvalidArgumentError("one of the two ranks is attached to a device, the other is not");
+  std::memcpy(transfer.send ? other.memory : transfer.memory, transfer.send ? transfer.memory : other.memory,
+              transfer.bytes);
+  return absl::OkStatus();
 }
 
 void Hub::Complete(Record* record) {

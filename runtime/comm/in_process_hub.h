@@ -3,6 +3,9 @@
 //
 // Whoever posts second copies, and completes both halves. A half's record is never touched after its last completion,
 // so its owner may use it again as soon as `remaining` is zero.
+//
+// Memory of devices is copied on a stream of the rank that posts second, after what each of the two streams held when its
+// rank posted; the record then has an event for each copy, and nobody's host has waited for a device.
 #ifndef RUNTIME_COMM_IN_PROCESS_HUB_H_
 #define RUNTIME_COMM_IN_PROCESS_HUB_H_
 
@@ -11,11 +14,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/device.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/first_error.h"
 
@@ -32,6 +37,11 @@ struct Record {
   bool open = false;
   uint32_t generation = 0;
   std::vector<Transfer> transfers;
+  // Of device memory.
+  std::unique_ptr<Event> begin;  // of the stream that the transfers come after; kept for the next use
+  bool follows = false;          // `begin` counts
+  bool device_waits = false;     // a stream waits for it: the owner gives it back when it sees it done
+  std::vector<std::shared_ptr<Event>> copies;  // guarded by the seat's mutex until `remaining` is zero
 };
 
 // A half that waits for the other one.
@@ -56,6 +66,10 @@ struct alignas(64) Seat {
   std::atomic<int> parked{0};
   std::deque<Record> records;  // stable addresses; grows to the largest number of groups in flight. Owner only
   std::vector<uint32_t> free;  // records that are not open. Owner only
+  // Null: transfers are of the host's memory. Set before the first transfer.
+  std::atomic<Device*> device{nullptr};
+  std::unique_ptr<Stream> copying;                  // of this rank's copies. Owner only
+  std::vector<std::shared_ptr<Event>> copy_events;  // free ones have no other owner. Owner only
 };
 
 class Hub {
@@ -67,6 +81,7 @@ class Hub {
 
   // Offers every transfer of the record, copying where the other half is already there.
   void Offer(Record* record);
+  absl::Status Attach(int rank, Device* device);
   // Takes back the halves that nobody met and waits for those being copied: then nobody touches their memory any more.
   void Cancel(Record* record);
 
@@ -92,6 +107,9 @@ class Hub {
 
   Mailbox& mailbox(int source, int destination) { return mailboxes_[source * size_ + destination]; }
   void OfferOne(Record* record, const Transfer& transfer);
+  // The bytes of two halves that have met, by the rank of `record`.
+  absl::Status Move(Record* record, const Transfer& transfer, const Half& other);
+  absl::Status MoveOnDevice(Record* record, const Transfer& transfer, const Half& other);
   void Complete(Record* record);
   void Fail(Record* record, const std::string& error);
   void Wake(Seat& seat);

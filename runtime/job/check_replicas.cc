@@ -11,6 +11,7 @@
 #include "runtime/checkpoint/checksums.h"
 #include "runtime/checkpoint/tensor_source.h"
 #include "runtime/job/agree.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 
 namespace millrace {
@@ -35,7 +36,7 @@ absl::StatusOr<std::string> DigestOf(const proto::ExecutionPlan& plan, const Sea
 }  // namespace
 
 absl::Status CheckReplicas(const proto::ExecutionPlan& plan, Ranks* ranks) {
-  if (plan.dp() < 2) return absl::OkStatus();
+  if (!HasReplicas(plan) || DividesParameters(plan)) return absl::OkStatus();
   std::vector<std::array<char, kDigestBytes>> digests(ranks->size());
   MR_RETURN_IF_ERROR(ranks->Each([&](Seat& seat) -> absl::Status {
     MR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(plan, seat));
@@ -49,11 +50,10 @@ absl::Status CheckReplicas(const proto::ExecutionPlan& plan, Ranks* ranks) {
 }
 
 absl::Status CheckDigests(const proto::ExecutionPlan& plan, const std::vector<std::string>& digest_of_rank) {
-  const int pipeline = PipelineRanks(plan);
-  for (int place = 0; place < pipeline; ++place) {
+  for (int place = 0; place < PipelineRanks(plan); ++place) {
     std::map<std::string, std::vector<int>> holders;
-    for (int rank = place; rank < plan.ranks_size(); rank += pipeline) holders[digest_of_rank[rank]].push_back(rank);
-    if (holders.size() == 1) continue;
+    for (int rank : RanksAt(plan, place)) holders[digest_of_rank[rank]].push_back(rank);
+    if (holders.size() <= 1) continue;
     size_t most = 0;
     for (const auto& [digest, ranks] : holders) most = std::max(most, ranks.size());
     std::vector<int> drifted, others;

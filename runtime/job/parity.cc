@@ -68,21 +68,22 @@ absl::Status RecordTensors(const proto::ExecutionPlan& plan, int step, bool weig
     const proto::PlannedParameter& parameter = plan.parameters(i);
     if (parameter.constant() || parameter.places_size() == 0) continue;
     const int owner = static_cast<int>(parameter.places(0).rank());
-    const Worker& worker = ranks->worker(owner);
     MR_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(parameter.type()));
     if (parameter.trainable()) {
       Recorded gradient{proto::F32, std::vector<char>(bytes / SizeOf(parameter.type().dtype()) * sizeof(float))};
       // The reference backend keeps accumulators in F64 when everything is.
       if (parameter.type().dtype() == proto::F64) gradient = {proto::F64, std::vector<char>(bytes)};
       // Of sharded ones every replica has its part.
-      for (int rank = owner; rank < plan.ranks_size(); rank += PipelineRanks(plan)) {
+      for (int rank : RanksAt(plan, owner)) {
         MR_RETURN_IF_ERROR(ranks->worker(rank).ReadGradient(i, gradient.bytes.data(), gradient.bytes.size()));
       }
       (*recording)[{step, Kind::kGradient, parameter.name()}] = std::move(gradient);
     }
     if (!weights) continue;
     Recorded weight{parameter.type().dtype(), std::vector<char>(bytes)};
-    MR_RETURN_IF_ERROR(worker.ReadParameter(i, weight.bytes.data(), bytes));
+    for (int rank : RanksAt(plan, owner)) {
+      MR_RETURN_IF_ERROR(ranks->worker(rank).ReadParameter(i, weight.bytes.data(), bytes));
+    }
     (*recording)[{step, Kind::kWeight, parameter.name()}] = std::move(weight);
   }
   return absl::OkStatus();

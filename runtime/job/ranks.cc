@@ -144,6 +144,7 @@ absl::Status Ranks::OpenSeat(Seat& seat) {
   const DeviceOptions device{.index = 0, .threads = threads_per_rank_};
   MR_ASSIGN_OR_RETURN(seat.device,
                       options_.open_device ? options_.open_device(kind, seat.rank, device) : OpenDevice(kind, device));
+  MR_RETURN_IF_ERROR(seat.communicator->Attach(seat.device.get()));
   WorkerOptions worker;
   worker.rank = seat.rank;
   worker.device = seat.device.get();

@@ -8,6 +8,7 @@
 #include "kernels/dtype.h"
 #include "proto/status_macros.h"
 #include "runtime/job/plan_facts.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/shards.h"
 
@@ -37,14 +38,9 @@ WorkerStore::WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool wi
 
 std::vector<int> WorkerStore::RanksOf(const Entry& entry) const {
   std::vector<int> ranks;
-  for (int first = 0; first < plan_.ranks_size(); first += PipelineRanks(plan_)) {
-    if (entry.state >= 0) {
-      ranks.push_back(first + entry.rank);
-      continue;
-    }
-    for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
-      ranks.push_back(first + static_cast<int>(place.rank()));
-    }
+  if (entry.state >= 0) return RanksAt(plan_, entry.rank);
+  for (const proto::ParameterPlace& place : plan_.parameters(entry.parameter).places()) {
+    for (int rank : RanksAt(plan_, static_cast<int>(place.rank()))) ranks.push_back(rank);
   }
   return ranks;
 }
@@ -54,14 +50,20 @@ bool WorkerStore::is_here(int tensor) const {
   return std::any_of(ranks.begin(), ranks.end(), [this](int rank) { return ranks_.is_here(rank); });
 }
 
-// State that is divided among replicas stands in each one's file, as far as that one has it.
+bool WorkerStore::IsDivided(const Entry& entry) const {
+  if (entry.state >= 0) return plan_.shard_optimizer() > 0;
+  return DividesParameters(plan_) && plan_.parameters(entry.parameter).trainable();
+}
+
+// What is divided among replicas stands in each one's file, as far as that one has it.
 absl::StatusOr<std::vector<TensorPart>> WorkerStore::parts() const {
   if (plan_.shard_optimizer() == 0) return ParameterStore::parts();
   std::map<int, std::vector<TensorPart>> divided;  // by parameter
   for (const proto::Bucket& bucket : plan_.buckets()) {
     const std::vector<Shard> shards = ShardsOf(plan_, bucket);
+    const std::vector<int> ranks = RanksAt(plan_, static_cast<int>(bucket.owner()));
     for (size_t replica = 0; replica < shards.size(); ++replica) {
-      const int rank = static_cast<int>(bucket.owner()) + static_cast<int>(replica) * PipelineRanks(plan_);
+      const int rank = ranks[replica];
       for (const ShardPiece& piece : shards[replica].pieces) {
         divided[static_cast<int>(bucket.parameters(piece.member))].push_back(
             {0, piece.first, piece.first + piece.elements, rank});
@@ -73,7 +75,7 @@ absl::StatusOr<std::vector<TensorPart>> WorkerStore::parts() const {
   for (const TensorPart& tensor : whole) {
     const Entry& entry = entries_[tensor.tensor];
     const auto found = divided.find(entry.parameter);
-    if (entry.state < 0 || found == divided.end()) {
+    if (!IsDivided(entry) || found == divided.end()) {
       parts.push_back(tensor);
       continue;
     }
@@ -87,10 +89,10 @@ absl::StatusOr<std::vector<TensorPart>> WorkerStore::parts() const {
 
 absl::Status WorkerStore::ReadPart(const TensorPart& part, void* memory, uint64_t bytes) const {
   const Entry& entry = entries_[part.tensor];
-  if (entry.state < 0 || plan_.shard_optimizer() == 0) return ParameterStore::ReadPart(part, memory, bytes);
+  if (!IsDivided(entry)) return ParameterStore::ReadPart(part, memory, bytes);
   MR_ASSIGN_OR_RETURN(const uint64_t all, TensorBytes(tensors_[part.tensor].type));
   std::vector<char> whole(all);
-  MR_RETURN_IF_ERROR(ranks_.worker(part.rank).ReadState(entry.parameter, entry.state, whole.data(), all));
+  MR_RETURN_IF_ERROR(ReadFrom(part.rank, entry, whole.data(), all));
   std::memcpy(memory, whole.data() + part.begin * SizeOf(tensors_[part.tensor].type.dtype()), bytes);
   return absl::OkStatus();
 }
@@ -101,17 +103,18 @@ absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
     return absl::FailedPreconditionError(absl::StrCat("tensor ", tensors_[tensor].name, " is read from rank ", rank,
                                                       ", which is in another process"));
   };
-  if (entry.state < 0) {
-    if (!ranks_.is_here(entry.rank)) return elsewhere(entry.rank);
-    return ranks_.worker(entry.rank).ReadParameter(entry.parameter, memory, bytes);
-  }
-  // Of divided state every replica has its part; of other state the first one's will do.
-  const int ranks = plan_.shard_optimizer() > 0 ? plan_.ranks_size() : PipelineRanks(plan_);
-  for (int rank = entry.rank; rank < ranks; rank += PipelineRanks(plan_)) {
+  // Of what is divided every replica has its part; of the rest the first one's will do.
+  for (int rank : IsDivided(entry) ? RanksAt(plan_, entry.rank) : std::vector<int>{entry.rank}) {
     if (!ranks_.is_here(rank)) return elsewhere(rank);
-    MR_RETURN_IF_ERROR(ranks_.worker(rank).ReadState(entry.parameter, entry.state, memory, bytes));
+    MR_RETURN_IF_ERROR(ReadFrom(rank, entry, memory, bytes));
   }
   return absl::OkStatus();
+}
+
+absl::Status WorkerStore::ReadFrom(int rank, const Entry& entry, void* memory, uint64_t bytes) const {
+  const Worker& worker = ranks_.worker(rank);
+  return entry.state >= 0 ? worker.ReadState(entry.parameter, entry.state, memory, bytes)
+                          : worker.ReadParameter(entry.parameter, memory, bytes);
 }
 
 absl::Status WorkerStore::Write(int tensor, const void* memory, uint64_t bytes) {

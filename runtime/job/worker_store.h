@@ -35,6 +35,8 @@ class WorkerStore : public ParameterStore {
   };
 
   std::vector<int> RanksOf(const Entry& entry) const;  // that have some of it, in all processes
+  bool IsDivided(const Entry& entry) const;            // has every replica only its piece?
+  absl::Status ReadFrom(int rank, const Entry& entry, void* memory, uint64_t bytes) const;
 
   const proto::ExecutionPlan& plan_;
   Ranks& ranks_;

@@ -1,4 +1,4 @@
-// Ranks that meet at a coordinator and talk over gloo. Each rank here has its own seat at the rendezvous, taken on the
+// Ranks that meet at a coordinator and talk over gloo, or over NCCL with gloo for what the host says. Each rank here has its own seat at the rendezvous, taken on the
 // rank's own thread.
 #include <unistd.h>
 
@@ -11,6 +11,11 @@
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/gloo/gloo.h"
+<<<<<<< HEAD
+#include "runtime/comm/nccl/nccl.h"
+#include "runtime/membership/hang_reporting.h"
+=======
+>>>>>>> h6-battery
 #include "runtime/membership/kinds.h"
 #include "runtime/membership/own_address.h"
 #include "runtime/membership/seats.h"
@@ -155,6 +160,13 @@ absl::StatusOr<std::shared_ptr<Communicator>> GlooMembership::Join(int rank) {
   gloo.interface = options_.interface;
   MR_ASSIGN_OR_RETURN(gloo.host, Host());
   absl::StatusOr<std::unique_ptr<Communicator>> connected = MakeGlooCommunicator(seat->exchange(), gloo);
+  if (connected.ok() && options_.transport == TransportKind::kNccl) {
+    NcclOptions nccl;
+    nccl.waits = options_.waits;
+    nccl.groups = options_.nccl_groups;
+    nccl.one_communicator = options_.one_nccl_communicator;
+    connected = MakeNcclCommunicator(&seat->exchange(), *std::move(connected), nccl);
+  }
   if (!connected.ok()) return seat->ReportFailure(connected.status()).status();
   const std::shared_ptr<Communicator> made = *std::move(connected);
   seats_.Watch(rank, made);

@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-// Over the rendezvous, with gloo. The process of rank 0 runs the coordinator, unless a supervisor does.
+// Over the rendezvous, with gloo, and NCCL where it is asked for. The process of rank 0 runs the coordinator, unless a supervisor does.
 absl::StatusOr<std::unique_ptr<Membership>> MakeGlooMembership(const MembershipOptions& options);
 // As a rank of MPI_COMM_WORLD: mpirun is the supervisor.
 absl::StatusOr<std::unique_ptr<Membership>> MakeMpiMembership(const MembershipOptions& options);

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/mpi/mpi.h"
+#include "runtime/comm/nccl/nccl_api.h"
 #include "runtime/membership/kinds.h"
 
 namespace millrace {
@@ -23,11 +24,11 @@ std::string Launch(const LaunchContract& contract) {
 }  // namespace
 
 absl::StatusOr<TransportKind> ParseTransport(absl::string_view name) {
-  for (TransportKind transport : {TransportKind::kInProcess, TransportKind::kGloo, TransportKind::kMpi}) {
+  for (TransportKind transport : {TransportKind::kInProcess, TransportKind::kGloo, TransportKind::kMpi, TransportKind::kNccl}) {
     if (NameOf(transport) == name) return transport;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("there is no transport '", name, "'; there are in_process, gloo and mpi"));
+      absl::StrCat("there is no transport '", name, "'; there are in_process, gloo, mpi and nccl"));
 }
 
 absl::string_view NameOf(TransportKind transport) {
@@ -38,6 +39,8 @@ absl::string_view NameOf(TransportKind transport) {
       return "gloo";
     case TransportKind::kMpi:
       return "mpi";
+    case TransportKind::kNccl:
+      return "nccl";
   }
   return "";
 }
@@ -55,6 +58,7 @@ absl::StatusOr<TransportKind> ChooseTransport(absl::string_view name, const Laun
                                                       Launch(contract),
                                                       "; leave --comm out, or set MILLRACE_LAUNCH=single to be alone"));
   }
+  if (transport == TransportKind::kNccl) MR_RETURN_IF_ERROR(nccl::TheNccl().status());
   if (transport == TransportKind::kMpi && !contract.launched()) {
     return absl::FailedPreconditionError(
         "--comm=mpi: this process was not started by an MPI launcher; mpirun -np RANKS millrace train ... starts all");

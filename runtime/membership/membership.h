@@ -12,20 +12,22 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/comm/nccl/groups.h"
 #include "runtime/job/ranks.h"
 #include "runtime/launch/detect.h"
 #include "runtime/rendezvous/tls_files.h"
 
 namespace millrace {
 
-enum class TransportKind { kInProcess, kGloo, kMpi };
+enum class TransportKind { kInProcess, kGloo, kMpi, kNccl };
 
-// "in_process", "gloo" or "mpi". INVALID_ARGUMENT lists them.
+// "in_process", "gloo", "mpi" or "nccl". INVALID_ARGUMENT lists them.
 absl::StatusOr<TransportKind> ParseTransport(absl::string_view name);
 absl::string_view NameOf(TransportKind transport);
 
 // What `name` asks for; with an empty one, what the launch suggests: MPI's ranks use MPI where this build has it, those
-// of other launchers gloo, a process alone in_process. FAILED_PRECONDITION when the two do not go together.
+// of other launchers gloo, a process alone in_process. FAILED_PRECONDITION when the two do not go together,
+// UNIMPLEMENTED when this build lacks it.
 absl::StatusOr<TransportKind> ChooseTransport(absl::string_view name, const LaunchContract& contract);
 
 struct MembershipOptions {
@@ -36,7 +38,11 @@ struct MembershipOptions {
   std::string version;
   CommunicatorOptions waits;
 
-  // gloo only. The token is a secret that all processes of the job share; without a file for it, one machine's
+  // nccl only: what runtime/comm/nccl/nccl.h says of them.
+  std::vector<NcclGroup> nccl_groups;
+  bool one_nccl_communicator = false;
+
+  // gloo and nccl. The token is a secret that all processes of the job share; without a file for it, one machine's
   // processes find a new one by themselves.
   std::string token_file;
   std::string host;       // address of this machine that peers connect to; empty: the one that leads to the coordinator

@@ -104,6 +104,11 @@ absl::StatusOr<Action> Action::Parse(absl::string_view text) {
                                                  "\": want stage, kind (F, B, W, BW or R), micro-batch, as in 2F0"));
 }
 
+int Schedule::ReplicasOf(int stage) const {
+  if (first_replica.empty()) return 1;
+  return static_cast<int>(std::count(first_replica.begin(), first_replica.end(), first_replica[stage]));
+}
+
 std::string Schedule::ToCsv() const {
   std::string csv;
   for (const std::vector<Action>& list : ranks) {

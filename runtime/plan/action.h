@@ -28,6 +28,16 @@ struct Schedule {
   int micro_batches = 0;
   std::vector<int> rank_of_stage;
   std::vector<std::vector<Action>> ranks;
+  // Where stages have replicas of their own, each of those is a stage: by stage, the first replica of it, whose other
+  // replicas follow it. Number j of n takes the micro-batches m with m % n == j. Empty: no stage has any. Not part of
+  // the CSV form.
+  std::vector<int> first_replica;
+
+  // How many replicas a stage has, and which of them it is.
+  int ReplicasOf(int stage) const;
+  int ReplicaOf(int stage) const { return first_replica.empty() ? 0 : stage - first_replica[stage]; }
+  // Is the micro-batch one of the stage's?
+  bool Takes(int stage, int micro_batch) const { return micro_batch % ReplicasOf(stage) == ReplicaOf(stage); }
 
   // One line per rank, actions separated by commas: the CSV form. Empty cells are allowed when reading.
   std::string ToCsv() const;

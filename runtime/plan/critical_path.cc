@@ -82,6 +82,8 @@ class Tracer {
     for (uint32_t earlier : program_.ranks(rank).instructions(i).after()) {
       Later({rank, static_cast<int>(earlier)}, latest);
     }
+    const proto::Instruction& instruction = program_.ranks(rank).instructions(i);
+    if (instruction.has_begins()) Later({rank, static_cast<int>(instruction.begins().instruction())}, latest);
   }
 
   const proto::Program& program_;

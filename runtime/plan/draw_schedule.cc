@@ -64,7 +64,7 @@ std::string Label(const Instruction& run, bool with_stage) {
 std::string DrawSchedule(const proto::Program& program) {
   const proto::Program bare = Skeleton(program);
   proto::ExecutionPlan plan;
-  for (int rank = 0; rank < bare.ranks_size(); ++rank) plan.add_ranks();
+  for (int rank = 0; rank < bare.ranks_size(); ++rank) plan.add_ranks()->set_pipeline(rank);
   const absl::StatusOr<Wiring> wiring = Wire(plan, bare);
   if (!wiring.ok()) return absl::StrCat(wiring.status().message(), "\n");
   const auto played = Play(bare, *wiring, UnitDurations(bare, *wiring));

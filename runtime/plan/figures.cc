@@ -84,7 +84,7 @@ SimulatedRank FiguresOfRank(const proto::RankProgram& list, const std::vector<co
 OutsideRuns PartsOfRank(const proto::RankProgram& list, const std::vector<const proto::Span*>& spans) {
   OutsideRuns parts;
   for (int i = 0; i < list.instructions_size(); ++i) {
-    if (spans[i] == nullptr) continue;
+    if (spans[i] == nullptr || list.instructions(i).channel() != 0) continue;  // what goes on beside the RUNs
     const double seconds = std::max(0.0, spans[i]->end_seconds() - WorkBegins(*spans[i]));
     const Instruction::Kind kind = list.instructions(i).kind();
     if (kind == Instruction::LOAD) parts.load += seconds;

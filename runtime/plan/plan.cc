@@ -60,6 +60,23 @@ int PipelineRanks(const proto::ExecutionPlan& plan) {
                        : plan.ranks_size() / static_cast<int>(std::min<uint32_t>(plan.dp(), INT_MAX));
 }
 
+int PlaceOf(const proto::ExecutionPlan& plan, int rank) { return static_cast<int>(plan.ranks(rank).pipeline()); }
+
+std::vector<int> RanksAt(const proto::ExecutionPlan& plan, int place) {
+  std::vector<int> ranks;
+  for (int rank = 0; rank < plan.ranks_size(); ++rank) {
+    if (PlaceOf(plan, rank) == place) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
+bool HasReplicas(const proto::ExecutionPlan& plan) {
+  for (const proto::Rank& rank : plan.ranks()) {
+    if (rank.replica() > 0) return true;
+  }
+  return false;
+}
+
 uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot) {
   if (value.pool() < 0) return value.offset();
   const proto::Pool& pool = rank.pools(value.pool());

@@ -3,6 +3,7 @@
 #define RUNTIME_PLAN_PLAN_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,6 +26,14 @@ const proto::Program* FindProgram(const proto::ExecutionPlan& plan, absl::string
 // Ranks of one pipeline, which is also how many lists each program has. Replicas follow each other: rank r of the first
 // pipeline is rank r + k * PipelineRanks of replica k.
 int PipelineRanks(const proto::ExecutionPlan& plan);
+
+// Ranks that train the same weights are replicas of each other and have arenas that are laid out alike. A place is the
+// rank of the first of them; parameters, buckets and their offsets name places.
+int PlaceOf(const proto::ExecutionPlan& plan, int rank);
+// The replicas at a place, in the order in which their gradients are summed. At least one.
+std::vector<int> RanksAt(const proto::ExecutionPlan& plan, int place);
+// Are there any?
+bool HasReplicas(const proto::ExecutionPlan& plan);
 
 // Arena offset of a value in a slot of its pool (slot is ignored for values with a fixed address).
 uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot);

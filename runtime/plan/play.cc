@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <queue>
 #include <tuple>
 #include <utility>
@@ -52,12 +53,19 @@ class Player {
   }
 
  private:
+  // Where inside a RUN another instruction may begin.
+  struct Point {
+    double fraction = 0;  // of the RUN's duration
+    int instruction = 0;
+  };
   struct Rank {
     std::vector<PlayedSpan> spans;
     std::vector<int> waits;  // earlier instructions and, once posted, meetings still open
     std::vector<bool> begun, ended;
     std::vector<int> first_follower, followers;  // who waits for instruction i
     std::vector<bool> next_on_channel;           // by follower entry: waits for its turn, not by `after`
+    std::map<int, std::vector<Point>> points;    // by RUN, ascending
+    std::map<int, size_t> passed;                // how many of them
     int done = 0;
   };
   struct Event {
@@ -86,6 +94,7 @@ class Player {
       int& previous = last[wiring_.ranks[rank].channel[i]];
       if (previous >= 0) pairs.push_back({previous, {i, true}});
       previous = i;
+      if (instructions[i].has_begins()) AddPoint(rank, i);
       for (uint32_t earlier : instructions[i].after()) pairs.push_back({static_cast<int>(earlier), {i, false}});
     }
     std::sort(pairs.begin(), pairs.end());
@@ -96,6 +105,24 @@ class Player {
       mine.next_on_channel.push_back(follower.second);
     }
     for (int i = 0; i < n; ++i) mine.first_follower[i + 1] += mine.first_follower[i];
+    for (auto& [run, points] : mine.points) {
+      std::stable_sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.fraction < b.fraction; });
+    }
+  }
+
+  void AddPoint(int rank, int i) {
+    const proto::CallPoint& point = program_.ranks(rank).instructions(i).begins();
+    const proto::Instruction& run = program_.ranks(rank).instructions(static_cast<int>(point.instruction()));
+    const int phase = wiring_.phases[run.stage()][run.phase()];
+    const auto& calls = program_.stages(static_cast<int>(run.stage())).phases(phase).calls();
+    double before = 0, all = 0;
+    for (int c = 0; c < calls.size(); ++c) {
+      const double seconds = calls[c].seconds() > 0 ? calls[c].seconds() : 0;
+      all += seconds;
+      if (c < static_cast<int>(point.calls())) before += seconds;
+    }
+    ranks_[rank].points[static_cast<int>(point.instruction())].push_back({all > 0 ? std::min(1.0, before / all) : 1, i});
+    ++ranks_[rank].waits[i];
   }
 
   void Schedule(double at, Event::Kind kind, int id, int instruction = 0, uint64_t version = 0) {
@@ -105,7 +132,7 @@ class Player {
   void Happen(const Event& event) {
     switch (event.kind) {
       case Event::kEnd:
-        return End(event.id, event.instruction);
+        return Advance(event.id, event.instruction);
       case Event::kMet:
         return Met(event.id);
       case Event::kOnWire:
@@ -136,17 +163,37 @@ class Player {
     }
   }
 
+  // The next part of an instruction that meets nobody: up to a point where another may begin, or to its end.
   void Work(int rank, int i) {
-    const double seconds = durations_.instructions[rank][i];
+    const double part = PartOf(rank, i);
+    const double seconds = durations_.instructions[rank][i] * part;
     const int group = durations_.group_of_rank.empty() ? -1 : durations_.group_of_rank[rank];
-    if (seconds <= 0) return End(rank, i);
+    if (seconds <= 0) return Advance(rank, i);
     if (group < 0) return Schedule(now_ + seconds, Event::kEnd, rank, i);
-    const double shared = durations_.shared.empty() ? seconds : durations_.shared[rank][i];
+    const double shared = durations_.shared.empty() ? seconds : durations_.shared[rank][i] * part;
     jobs_.push_back({rank, i});
     Join(group, {.id = static_cast<int>(jobs_.size()) - 1,
                  .threads = durations_.threads[rank],
                  .alone = seconds,
                  .shared = shared > 0 ? shared : seconds});
+  }
+
+  double PartOf(int rank, int i) {
+    const auto found = ranks_[rank].points.find(i);
+    if (found == ranks_[rank].points.end()) return 1;
+    const std::vector<Point>& points = found->second;
+    const size_t passed = ranks_[rank].passed[i];
+    const double begin = passed == 0 ? 0 : points[passed - 1].fraction;
+    return (passed == points.size() ? 1 : points[passed].fraction) - begin;
+  }
+
+  void Advance(int rank, int i) {
+    Rank& mine = ranks_[rank];
+    const auto found = mine.points.find(i);
+    if (found == mine.points.end() || mine.passed[i] == found->second.size()) return End(rank, i);
+    const int begins = found->second[mine.passed[i]++].instruction;
+    if (--mine.waits[begins] == 0) ready_.push_back({rank, begins});
+    Work(rank, i);
   }
 
   void Meet(int m) {
@@ -185,7 +232,7 @@ class Player {
     if (next < std::numeric_limits<double>::infinity()) Schedule(next, Event::kFluid, fluid, 0, version_[fluid]);
     for (int id : ids) {
       if (fluid < static_cast<int>(durations_.groups.size())) {
-        End(jobs_[id].first, jobs_[id].second);
+        Advance(jobs_[id].first, jobs_[id].second);
       } else {
         Met(id);
       }

@@ -18,24 +18,40 @@ struct ShardPiece {
   int member = 0;             // index into bucket.parameters
   uint64_t first = 0;         // element of the parameter
   uint64_t elements = 0;      // more than 0
-  uint64_t shard_offset = 0;  // bytes from the beginning of the shard, a multiple of 256
+  // Bytes from the beginning of the shard, multiples of 256: of its accumulators, and of its weights.
+  uint64_t shard_offset = 0;
+  uint64_t weight_offset = 0;
 };
 
 struct Shard {
   std::vector<ShardPiece> pieces;  // at most one of each parameter, in order
-  uint64_t bytes = 0;              // of accumulators, each piece rounded up to 256
+  // Each piece rounded up to 256.
+  uint64_t bytes = 0;         // of accumulators
+  uint64_t weight_bytes = 0;  // of weights
 };
 
-// Of parameters with so many elements and accumulators of so many bytes an element: a shard for each replica, of as
-// many elements as blocks allow. block > 0, replicas > 0.
-std::vector<Shard> ShardsOf(const std::vector<uint64_t>& elements, const std::vector<uint64_t>& element_bytes,
-                            uint64_t block, int replicas);
+// What a bucket divides of one parameter.
+struct Divisible {
+  uint64_t elements = 0;
+  uint64_t gradient_bytes = 0;  // of an element of the accumulator
+  uint64_t weight_bytes = 0;    // of an element
+};
 
-// Of a bucket of a plan. REQUIRES: its parameters are indices into the plan's and have a size.
+// REQUIRES: the parameter's type has a size.
+Divisible DivisibleOf(const proto::PlannedParameter& parameter);
+
+// A shard for each replica, of as many elements as blocks allow. block > 0, replicas > 0.
+std::vector<Shard> ShardsOf(const std::vector<Divisible>& parameters, uint64_t block, int replicas);
+
+// Of a bucket of a plan, for each of RanksAt its owner. REQUIRES: its parameters are indices into the plan's and have a
+// size.
 std::vector<Shard> ShardsOf(const proto::ExecutionPlan& plan, const proto::Bucket& bucket);
 
-// Bytes at each of bucket.shard_state_offsets, and at bucket.replica_staging_offset.
-uint64_t ShardStateBytes(const std::vector<Shard>& shards);
+// Bytes that every replica sets aside for its shard: at each of bucket.shard_state_offsets and at
+// GradientPlace.shard_offset; at ParameterPlace.weight_offset of a divided weight; and for the arrivals from the others
+// at bucket.replica_staging_offset.
+uint64_t ShardBytes(const std::vector<Shard>& shards);
+uint64_t ShardWeightBytes(const std::vector<Shard>& shards);
 uint64_t ReplicaStagingBytes(const std::vector<Shard>& shards);
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 #include "proto/text_proto.h"
 #include "runtime/plan/broken.h"
 #include "runtime/plan/verify/calls.h"
+#include "runtime/plan/verify/chunk_order.h"
 #include "runtime/plan/verify/completeness.h"
 #include "runtime/plan/verify/dataflow.h"
 #include "runtime/plan/verify/facts.h"
@@ -39,8 +40,9 @@ absl::Status VerifyProgram(const proto::ExecutionPlan& plan, const proto::Progra
   MR_ASSIGN_OR_RETURN(const Footprints footprints, MakeFootprints(program, wiring, layout, budget));
   MR_RETURN_IF_ERROR(CheckRendezvous(program, wiring));
   for (int rank = 0; rank < program.ranks_size(); ++rank) {
-    MR_RETURN_IF_ERROR(CheckDataflow(program, wiring, layout, memory, footprints, rank, budget));
+    MR_RETURN_IF_ERROR(CheckDataflow(plan, program, wiring, layout, memory, footprints, rank, budget));
   }
+  MR_RETURN_IF_ERROR(CheckChunkOrder(plan, program, wiring));
   return CheckSteps(plan, program, wiring, footprints, budget);
 }
 

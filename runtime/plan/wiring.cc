@@ -17,6 +17,8 @@ using proto::Instruction;
 
 // More than any real plan; keeps list positions in an int and the checker's own memory in bounds.
 constexpr int64_t kMostInstructions = 50'000'000;
+// Beyond all kinds of instructions: a key of its own for what is of a chunk and not of a bucket.
+constexpr int kOfChunk = 1 << 10;
 
 class Wirer {
  public:
@@ -58,6 +60,7 @@ class Wirer {
                         absl::StrCat("stage ", stage, " is placed here and on rank ", wiring_.rank_of_stage[stage]));
         }
         wiring_.rank_of_stage[stage] = rank;
+        MR_RETURN_IF_ERROR(CheckStageReplica(rank, static_cast<int>(stage)));
       }
     }
     for (int stage = 0; stage < program_.stages_size(); ++stage) {
@@ -67,6 +70,16 @@ class Wirer {
       MR_RETURN_IF_ERROR(ListPhases(stage));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status CheckStageReplica(int rank, int s) {
+    const proto::StageProgram& stage = program_.stages(s);
+    const uint32_t replicas = static_cast<uint32_t>(ListsAt(static_cast<uint32_t>(PlaceOf(plan_, rank))));
+    const uint32_t replica = plan_.dp() > 1 ? 0 : plan_.ranks(rank).replica();
+    if (std::max<uint32_t>(1, stage.replicas()) == replicas && stage.replica() == replica) return absl::OkStatus();
+    return Broken("one-rank", {&program_, rank},
+                  absl::StrCat("stage ", s, " is replica ", stage.replica(), " of ", stage.replicas(),
+                               "; on this rank it must be ", replica, " of ", replicas));
   }
 
   absl::Status ListPhases(int stage) {
@@ -156,13 +169,42 @@ class Wirer {
       }
     }
     const bool communication = instruction.kind() == Instruction::SEND || instruction.kind() == Instruction::RECV ||
-                               instruction.kind() == Instruction::GROUP;
-    if (communication != (instruction.channel() != 0)) {
+                               instruction.kind() == Instruction::GROUP || OfRun(instruction) || instruction.chunk();
+    const bool either = instruction.kind() == Instruction::REDUCE && !OfRun(instruction);
+    if (!either && communication != (instruction.channel() != 0)) {
       return Broken("index", {&program_, rank, i},
                     absl::StrCat("is on channel ", instruction.channel(),
-                                 "; 0 is for compute, the others for SEND, RECV and GROUP"));
+                                 "; 0 is for compute, the others for SEND, RECV and GROUP, for REDUCE, and for the "
+                                 "GATHER of a chunk"));
+    }
+    return CheckBegins(rank, i);
+  }
+
+  absl::Status CheckBegins(int rank, int i) {
+    const Instruction& instruction = program_.ranks(rank).instructions(i);
+    if (!instruction.has_begins()) return absl::OkStatus();
+    const proto::CallPoint& point = instruction.begins();
+    const Where here = {&program_, rank, i};
+    if (instruction.kind() != Instruction::REDUCE || OfRun(instruction) || instruction.channel() == 0) {
+      return Broken("index", here, "only the REDUCE of a bucket, on a channel of its own, may begin inside a RUN");
+    }
+    const auto& list = program_.ranks(rank).instructions();
+    if (point.instruction() >= static_cast<uint32_t>(i) ||
+        list[static_cast<int>(point.instruction())].kind() != Instruction::RUN) {
+      return Broken("index", here, absl::StrCat("begins in instruction ", point.instruction(), ", no earlier RUN"));
+    }
+    const Instruction& run = list[static_cast<int>(point.instruction())];
+    const int phase = wiring_.phases[run.stage()][run.phase()];
+    const int calls = program_.stages(static_cast<int>(run.stage())).phases(phase).calls_size();
+    if (point.calls() == 0 || point.calls() >= static_cast<uint32_t>(calls)) {
+      return Broken("index", here, absl::StrCat("begins behind ", point.calls(), " calls of a RUN of ", calls));
     }
     return absl::OkStatus();
+  }
+
+  // A REDUCE of what one RUN has written.
+  static bool OfRun(const Instruction& instruction) {
+    return instruction.kind() == Instruction::REDUCE && instruction.phase() != proto::PHASE_UNSPECIFIED;
   }
 
   absl::Status WireInstruction(int rank, int i) {
@@ -180,6 +222,7 @@ class Wirer {
         MR_RETURN_IF_ERROR(CheckStage(here, instruction));
         return CheckMicroBatch(here, instruction);
       case Instruction::PREPARE:
+      case Instruction::RELEASE:
         return CheckStage(here, instruction);
       case Instruction::SEND:
       case Instruction::RECV:
@@ -188,6 +231,7 @@ class Wirer {
         return WireGroup(here, instruction);
       case Instruction::REDUCE:
       case Instruction::GATHER:
+        return OfRun(instruction) || instruction.chunk() ? WireChunk(here, instruction) : WireBucket(here, instruction);
       case Instruction::STEP:
         return WireBucket(here, instruction);
       case Instruction::NORM:
@@ -211,9 +255,19 @@ class Wirer {
   }
 
   absl::Status CheckMicroBatch(const Where& here, const Instruction& instruction) {
-    if (instruction.micro_batch() < program_.micro_batches()) return absl::OkStatus();
-    return Broken("index", here,
-                  absl::StrCat("micro-batch ", instruction.micro_batch(), " of ", program_.micro_batches()));
+    if (instruction.micro_batch() >= program_.micro_batches()) {
+      return Broken("index", here,
+                    absl::StrCat("micro-batch ", instruction.micro_batch(), " of ", program_.micro_batches()));
+    }
+    return instruction.kind() == Instruction::SEND || instruction.kind() == Instruction::RECV
+               ? absl::OkStatus()
+               : CheckTaken(here, instruction.stage(), instruction.micro_batch());
+  }
+
+  absl::Status CheckTaken(const Where& here, uint32_t stage, uint32_t micro_batch) {
+    if (TakesMicroBatch(program_.stages(static_cast<int>(stage)), micro_batch)) return absl::OkStatus();
+    return Broken("one-rank", here,
+                  absl::StrCat("stage ", stage, " does not take micro-batch ", micro_batch, ": another replica does"));
   }
 
   absl::Status WireTransfer(const Where& here, const Instruction& instruction, int member) {
@@ -222,6 +276,9 @@ class Wirer {
     }
     MR_RETURN_IF_ERROR(CheckMicroBatch(here, instruction));
     const proto::Edge& edge = program_.edges(instruction.edge());
+    for (uint32_t stage : {edge.from_stage(), edge.to_stage()}) {
+      MR_RETURN_IF_ERROR(CheckTaken(here, stage, instruction.micro_batch()));
+    }
     const int sender = wiring_.rank_of_stage[edge.from_stage()];
     const int receiver = wiring_.rank_of_stage[edge.to_stage()];
     const bool send = instruction.kind() == Instruction::SEND;
@@ -260,17 +317,54 @@ class Wirer {
       return Broken("index", here, absl::StrCat("bucket ", instruction.bucket(), " of ", plan_.buckets_size()));
     }
     const proto::Bucket& bucket = plan_.buckets(instruction.bucket());
-    if (!members_.contains({static_cast<int>(instruction.bucket()), static_cast<uint32_t>(here.rank)})) {
+    const uint32_t place = static_cast<uint32_t>(PlaceOf(plan_, here.rank));
+    if (!members_.contains({static_cast<int>(instruction.bucket()), place})) {
       return Broken("matching", here, "this rank is not in the bucket's group");
     }
     if (instruction.kind() == Instruction::STEP) {
-      if (bucket.owner() == here.rank) return absl::OkStatus();
+      if (bucket.owner() == place) return absl::OkStatus();
       return Broken("matching", here, absl::StrCat("rank ", bucket.owner(), " owns the bucket and steps it"));
     }
     int& turn = turns_[std::make_tuple(int{instruction.kind()}, instruction.bucket(), here.rank)];
     Meet(std::make_tuple(int{instruction.kind()}, uint64_t{instruction.bucket()}, turn++),
          {here.rank, here.instruction, -1});
     return absl::OkStatus();
+  }
+
+  // What a rank does with its replicas alone.
+  absl::Status WireChunk(const Where& here, const Instruction& instruction) {
+    MR_RETURN_IF_ERROR(CheckStage(here, instruction));
+    if (OfRun(instruction)) {
+      MR_RETURN_IF_ERROR(CheckMicroBatch(here, instruction));
+      if (instruction.phase() > proto::R || wiring_.phases[instruction.stage()][instruction.phase()] == -1) {
+        return Broken("index", here, "the stage has no such phase");
+      }
+    }
+    int& turn = chunk_turns_[{int{instruction.kind()}, here.rank}];
+    const uint64_t place = static_cast<uint64_t>(PlaceOf(plan_, here.rank));
+    Meet(std::make_tuple(kOfChunk + int{instruction.kind()}, place, turn++), {here.rank, here.instruction, -1});
+    return absl::OkStatus();
+  }
+
+  // Do replicas that meet mean the same?
+  absl::Status CheckChunkMeeting(const Where& here, const Meeting& meeting, const Instruction& first) {
+    const auto round = [this](const Instruction& instruction) {
+      const uint32_t replicas = program_.stages(static_cast<int>(instruction.stage())).replicas();
+      return instruction.micro_batch() / std::max<uint32_t>(1, replicas);
+    };
+    for (const Party& party : meeting.parties) {
+      const Instruction& other = InstructionOf(program_, party);
+      if (other.phase() == first.phase() && round(other) == round(first)) continue;
+      return Broken("matching", here,
+                    absl::StrCat("meets instruction ", party.instruction, " of rank ", party.rank,
+                                 ", which is of another phase or micro-batch"));
+    }
+    return absl::OkStatus();
+  }
+
+  // Lists in which a place's ranks stand: of several pipelines the first one's is written.
+  int ListsAt(uint32_t place) const {
+    return plan_.dp() > 1 ? 1 : static_cast<int>(RanksAt(plan_, static_cast<int>(place)).size());
   }
 
   // The `turn`-th time that a rank comes to a collective, it meets the others on their `turn`-th time.
@@ -290,8 +384,15 @@ class Wirer {
         MR_RETURN_IF_ERROR(CheckTransfer(here, meeting, instruction));
         continue;
       }
-      const int wanted = instruction.kind() == Instruction::NORM ? program_.ranks_size()
-                                                                 : plan_.buckets(instruction.bucket()).group_size();
+      int wanted = 0;
+      if (instruction.kind() == Instruction::NORM) {
+        wanted = program_.ranks_size();
+      } else if (OfRun(instruction) || instruction.chunk()) {
+        wanted = ListsAt(static_cast<uint32_t>(PlaceOf(plan_, first.rank)));
+        MR_RETURN_IF_ERROR(CheckChunkMeeting(here, meeting, instruction));
+      } else {
+        for (uint32_t place : plan_.buckets(instruction.bucket()).group()) wanted += ListsAt(place);
+      }
       if (static_cast<int>(meeting.parties.size()) != wanted) {
         return Broken("matching", here,
                       absl::StrCat("of its ", wanted, " ranks only ", meeting.parties.size(), " take part"));
@@ -323,6 +424,7 @@ class Wirer {
   absl::flat_hash_set<std::pair<int, uint32_t>> members_;  // (bucket, rank of its group)
   absl::flat_hash_map<int, int> norms_;                    // rank -> how many NORMs so far
   absl::flat_hash_map<std::tuple<int, uint32_t, int>, int> turns_;
+  absl::flat_hash_map<std::pair<int, int>, int> chunk_turns_;  // (kind, rank)
 };
 
 }  // namespace
@@ -338,6 +440,10 @@ double Wiring::SecondsOf(const proto::Program& program, const Meeting& meeting) 
   double longest = 0;
   for (const Party& party : meeting.parties) longest = std::max(longest, InstructionOf(program, party).seconds());
   return longest;
+}
+
+bool TakesMicroBatch(const proto::StageProgram& stage, uint32_t micro_batch) {
+  return stage.replicas() < 2 || micro_batch % stage.replicas() == stage.replica();
 }
 
 absl::StatusOr<Wiring> Wire(const proto::ExecutionPlan& plan, const proto::Program& program) {

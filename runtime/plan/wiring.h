@@ -54,6 +54,9 @@ struct Wiring {
 // `matching`. Memory is not looked at: pools, slots and values may still be missing.
 absl::StatusOr<Wiring> Wire(const proto::ExecutionPlan& plan, const proto::Program& program);
 
+// Is the micro-batch one of this stage's, or does another replica of the stage take it?
+bool TakesMicroBatch(const proto::StageProgram& stage, uint32_t micro_batch);
+
 // The instruction a party stands for: the member, where it is one of a GROUP.
 const proto::Instruction& InstructionOf(const proto::Program& program, const Party& party);
 

@@ -40,7 +40,7 @@ class ProgramBinder {
         first_rank_(rank - place_),
         arena_(arena),
         out_(std::make_unique<BoundProgram>()),
-        runs_(arena, out_.get(), binding) {}
+        runs_(arena, out_.get(), binding, plan.shard_optimizer() >= 3) {}
 
   absl::Status BindPacks() {
     if (program_.ranks_size() <= place_) {
@@ -179,22 +179,36 @@ class ProgramBinder {
         return absl::FailedPreconditionError(absl::StrCat("it comes after instruction ", earlier, ", a later one"));
       }
       const BoundInstruction& other = out_->instructions[earlier];
-      if (IsTransfer(other.source->kind())) wait(other.channel, other.position);
+      if (InBackground(*other.source)) wait(other.channel, other.position);
     }
+    if (source.has_begins()) MR_RETURN_IF_ERROR(BindBeginning(source, index));
     if (out_->channels.size() <= static_cast<size_t>(bound->channel)) out_->channels.resize(bound->channel + 1);
     std::vector<int>& channel = out_->channels[bound->channel];
     const int earlier = static_cast<int>(channel.size());  // transfers of this channel so far
-    if (!IsTransfer(source.kind())) {
+    if (!InBackground(source)) {
       if (earlier > 0) wait(bound->channel, earlier - 1);
       return absl::OkStatus();
     }
-    for (int p = earlier - 1; p >= 0; --p) {
-      if (!Conflict(bound->transfers, out_->instructions[channel[p]].transfers)) continue;
+    // A REDUCE or GATHER starts by itself when the one before it is done.
+    for (int p = earlier - 1; p >= 0 && IsTransfer(source.kind()); --p) {
+      const BoundInstruction& other = out_->instructions[channel[p]];
+      if (IsTransfer(other.source->kind()) && !Conflict(bound->transfers, other.transfers)) continue;
       wait(bound->channel, p);
       break;
     }
     bound->position = earlier;
     channel.push_back(index);
+    return absl::OkStatus();
+  }
+
+  absl::Status BindBeginning(const Instruction& source, int index) {
+    const uint32_t run = source.begins().instruction();
+    if (run >= static_cast<uint32_t>(index) || out_->instructions[run].run == nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat("it begins in instruction ", run, ", which is no earlier RUN"));
+    }
+    std::vector<BoundInstruction::Beginning>& all = out_->instructions[run].beginnings;
+    all.push_back({source.begins().calls(), index});
+    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.calls < b.calls; });
     return absl::OkStatus();
   }
 
@@ -211,8 +225,9 @@ class ProgramBinder {
 
 }  // namespace
 
-uint64_t TransferTag(TagKind kind, uint64_t program, uint64_t a, uint64_t b) {
-  return (static_cast<uint64_t>(kind) << 62) | ((program & 0x3f) << 56) | ((a & 0xfffffff) << 28) | (b & 0xfffffff);
+bool InBackground(const Instruction& instruction) {
+  const bool of_replicas = instruction.kind() == Instruction::REDUCE || instruction.kind() == Instruction::GATHER;
+  return IsTransfer(instruction.kind()) || (of_replicas && instruction.channel() != 0);
 }
 
 absl::Status BindPrograms(const proto::ExecutionPlan& plan, int rank, const Arena& arena, Binding* binding) {

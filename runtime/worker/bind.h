@@ -15,8 +15,11 @@
 #include "runtime/comm/communicator.h"
 #include "runtime/worker/arena.h"
 #include "runtime/worker/kernel_cache.h"
+#include "runtime/worker/tags.h"
 
 namespace millrace {
+
+class ReplicaWork;
 
 // A kernel call with its addresses. `args.inputs` and `args.outputs` point into the BoundRun's pointers.
 struct BoundCall {
@@ -46,6 +49,7 @@ struct BoundPack {
   void* packed = nullptr;
   const proto::KernelCall* source = nullptr;
   uint64_t version = 0;
+  int chunk = -1;  // where chunks take turns in the same bytes: the stage
 };
 
 // Wait until the instructions of `channel` up to and including the one at `position` have finished.
@@ -60,9 +64,19 @@ struct BoundInstruction {
   const BoundRun* run = nullptr;    // RUN
   std::vector<BoundLoad> loads;     // LOAD
   std::vector<Transfer> transfers;  // SEND, RECV, GROUP
+  ReplicaWork* work = nullptr;      // REDUCE, GATHER (set by the program runner)
+  // RUN: instructions that begin behind so many of its calls, ascending.
+  struct Beginning {
+    uint32_t calls = 0;
+    int instruction = -1;
+  };
+  std::vector<Beginning> beginnings;
   int channel = 0;
-  int position = -1;  // transfers: place in their channel; -1: no transfer
+  int position = -1;  // of what goes on by itself: place in its channel; -1: done when its turn is over
 };
+
+// Does it go on by itself, beside the RUNs? Transfers do, and REDUCE and GATHER on channels of their own.
+bool InBackground(const proto::Instruction& instruction);
 
 struct ByteRange {
   uint64_t begin = 0;
@@ -74,8 +88,9 @@ struct BoundProgram {
   const proto::RankProgram* rank = nullptr;
   std::vector<BoundInstruction> instructions;
   std::vector<std::unique_ptr<BoundRun>> runs;
-  std::vector<std::vector<int>> channels;     // per channel: its transfer instructions, in order
-  std::vector<int> used_packs;                // indices of packs that its calls read, whoever lists their PREPARE
+  std::vector<std::vector<int>> channels;     // per channel: what goes on by itself there, in order
+  std::vector<int> used_packs;                // indices of packs that its calls read, whoever lists their PREPARE;
+                                              // without those of chunks
   std::vector<std::vector<int>> stage_packs;  // per stage: indices of packs
   bool trains = false;                        // has a NORM
   void* loss_sum = nullptr;                   // null where the loss is not computed
@@ -102,10 +117,6 @@ absl::Status BindPrograms(const proto::ExecutionPlan& plan, int rank, const Aren
 
 // OpDesc of a call: shapes from the stage's values.
 absl::StatusOr<OpDesc> DescOf(const proto::StageProgram& stage, const proto::KernelCall& call);
-
-// Tags of transfers, distinct across what may be in flight at once.
-enum class TagKind { kEdge = 0, kReduce = 1, kGather = 2, kReplica = 3 };
-uint64_t TransferTag(TagKind kind, uint64_t program, uint64_t a, uint64_t b);
 
 }  // namespace millrace
 

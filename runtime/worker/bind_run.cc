@@ -110,14 +110,15 @@ absl::Status RunBinder::BindCall(const proto::StageProgram& stage, const proto::
   if (bound.kernel->needs().packed_bytes > 0) {
     MR_ASSIGN_OR_RETURN(bound.args.packed, arena_.At(call.packed_offset(), call.packed_bytes(), "packed weights"));
     const auto made = std::find_if(binding_->packs.begin(), binding_->packs.end(), [&](const BoundPack& pack) {
-      return pack.packed == bound.args.packed && pack.kernel->needs().pack_key == bound.kernel->needs().pack_key;
+      return pack.packed == bound.args.packed && pack.chunk == ChunkOf(stage) &&
+             pack.kernel->needs().pack_key == bound.kernel->needs().pack_key;
     });
     if (made == binding_->packs.end()) {
       return absl::FailedPreconditionError("no PREPARE of the plan makes its packed weights");
     }
     const int index = static_cast<int>(made - binding_->packs.begin());
     std::vector<int>& used = out_->used_packs;
-    if (std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
+    if (!chunks_ && std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
   }
   run->calls.push_back(bound);
   return absl::OkStatus();
@@ -168,6 +169,7 @@ absl::Status RunBinder::Packs(const proto::StageProgram& stage) {
     BoundPack pack;
     pack.kernel = *kernel;
     pack.source = call;
+    pack.chunk = ChunkOf(stage);
     MR_ASSIGN_OR_RETURN(pack.packed, arena_.At(call->packed_offset(), call->packed_bytes(), "packed weights"));
     pack.outputs.resize(call->outputs_size());
     if (call->scratch_bytes() > 0) {
@@ -179,7 +181,10 @@ absl::Status RunBinder::Packs(const proto::StageProgram& stage) {
       MR_ASSIGN_OR_RETURN(pack.inputs.back(), Address(stage, value, proto::Instruction()));
     }
     size_t index = 0;
-    while (index < binding_->packs.size() && binding_->packs[index].packed != pack.packed) ++index;
+    while (index < binding_->packs.size() &&
+           (binding_->packs[index].packed != pack.packed || binding_->packs[index].chunk != pack.chunk)) {
+      ++index;
+    }
     if (index == binding_->packs.size()) {
       binding_->packs.push_back(std::move(pack));
     } else if (binding_->packs[index].kernel->needs().pack_key != pack.kernel->needs().pack_key) {

@@ -12,7 +12,9 @@ namespace millrace {
 
 class RunBinder {
  public:
-  RunBinder(const Arena& arena, BoundProgram* out, Binding* binding) : arena_(arena), out_(out), binding_(binding) {}
+  // `chunks`: stages take turns in the bytes of weights and packings.
+  RunBinder(const Arena& arena, BoundProgram* out, Binding* binding, bool chunks)
+      : arena_(arena), out_(out), binding_(binding), chunks_(chunks) {}
 
   // Address of a value of a stage in the slot that the instruction names for its pool.
   absl::StatusOr<char*> Address(const proto::StageProgram& stage, int64_t value,
@@ -22,6 +24,7 @@ class RunBinder {
   absl::Status Packs(const proto::StageProgram& stage);
 
  private:
+  int ChunkOf(const proto::StageProgram& stage) const { return chunks_ ? static_cast<int>(stage.stage()) : -1; }
   absl::StatusOr<const Kernel*> KernelFor(const proto::StageProgram& stage, const proto::KernelCall& call);
   absl::Status BindCall(const proto::StageProgram& stage, const proto::KernelCall& call,
                         const proto::Instruction& instruction, BoundRun* run);
@@ -29,6 +32,7 @@ class RunBinder {
   const Arena& arena_;
   BoundProgram* out_;
   Binding* binding_;
+  const bool chunks_;
   std::map<std::string, const BoundRun*> runs_;  // by stage, phase and slots
 };
 

@@ -7,6 +7,7 @@
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
 #include "runtime/worker/packs.h"
+#include "runtime/worker/replica_work.h"
 #include "runtime/worker/standpoint.h"
 #include "runtime/worker/transient.h"
 
@@ -36,11 +37,16 @@ absl::StatusOr<std::unique_ptr<ProgramRunner>> ProgramRunner::Make(const proto::
   }
   std::unique_ptr<ProgramRunner> runner(new ProgramRunner(options, arena, stream, binding, step, instructions));
   runner->replicas_ = std::max<uint32_t>(1, plan.dp());
-  runner->replica_ = static_cast<uint32_t>(options.rank / PipelineRanks(plan));
+  runner->replica_ = plan.dp() < 2 ? 0 : static_cast<uint32_t>(options.rank / PipelineRanks(plan));
   runner->posted_.resize(channels);
   runner->finished_.resize(channels);
+  runner->started_.resize(channels);
   runner->host_.resize(largest_load);
-  for (const auto& program : binding->programs) MR_RETURN_IF_ERROR(runner->CheckInstructions(plan, *program));
+  for (int p = 0; p < static_cast<int>(binding->programs.size()); ++p) {
+    BoundProgram* const program = binding->programs[p].get();
+    MR_RETURN_IF_ERROR(runner->CheckInstructions(plan, *program));
+    for (BoundInstruction& bound : program->instructions) MR_RETURN_IF_ERROR(runner->BindWork(p, program, &bound));
+  }
   for (const auto& program : binding->programs) {
     if (options.stand) runner->all_standpoints_[program.get()] = StandpointsOf(*program);
   }
@@ -76,6 +82,7 @@ absl::Status ProgramRunner::CheckInstructions(const proto::ExecutionPlan& plan, 
         [[fallthrough]];
       case Instruction::REDUCE:
       case Instruction::GATHER:
+        if (source.chunk()) break;
         if (source.bucket() < static_cast<uint32_t>(plan.buckets_size())) break;
         return absl::FailedPreconditionError(absl::StrCat(place, ": the plan has ", plan.buckets_size(), " buckets"));
       case Instruction::RUN:
@@ -83,6 +90,7 @@ absl::Status ProgramRunner::CheckInstructions(const proto::ExecutionPlan& plan, 
       case Instruction::RECV:
       case Instruction::GROUP:
       case Instruction::PREPARE:
+      case Instruction::RELEASE:
         break;
       default:
         return absl::UnimplementedError(absl::StrCat(place, ": this build does not run instructions of kind ",
@@ -92,16 +100,38 @@ absl::Status ProgramRunner::CheckInstructions(const proto::ExecutionPlan& plan, 
   return absl::OkStatus();
 }
 
+absl::Status ProgramRunner::BindWork(int index, BoundProgram* program, BoundInstruction* bound) {
+  const Instruction& source = *bound->source;
+  if (source.kind() == Instruction::REDUCE && source.phase() == proto::PHASE_UNSPECIFIED) {
+    bound->work = &step_->reduce(static_cast<int>(source.bucket()));
+  } else if (source.kind() == Instruction::GATHER && !source.chunk()) {
+    bound->work = &step_->gather(static_cast<int>(source.bucket()));
+  } else if (source.kind() == Instruction::REDUCE || source.kind() == Instruction::GATHER) {
+    const proto::StageProgram& stage = program->program->stages(static_cast<int>(source.stage()));
+    MR_ASSIGN_OR_RETURN(bound->work, source.kind() == Instruction::REDUCE ? step_->reduce_run(stage, source.phase())
+                                                                          : step_->gather_chunk(index, stage));
+    if (bound->work == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(Describe(*program->program, source), ": there is nothing to do for it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<StepResult> ProgramRunner::Run(const BoundProgram& program, const StepSettings& settings) {
   if (!failed_.ok()) return failed_;
-  if (replica_ > 0 && !program.trains) return StepResult();  // replica 0 does it alone
   program_ = &program;
   settings_ = &settings;
   standpoints_ = options_.stand ? &all_standpoints_[&program] : nullptr;
   result_ = StepResult();
   normed_ = false;
-  absl::Status status = Begin(program);
-  if (status.ok()) status = RunList(settings.step);
+  absl::Status status;
+  if (replica_ > 0 && !program.trains) {
+    status = TakePart(program);  // replica 0 does the rest alone
+  } else {
+    status = Begin(program);
+    if (status.ok()) status = RunList(settings.step);
+  }
   if (status.ok()) return result_;
   // The first error of any rank is the one that every rank returns.
   options_.communicator->Abort(status);
@@ -114,10 +144,24 @@ absl::Status ProgramRunner::Begin(const BoundProgram& program) {
   ring_.BeginProgram();
   std::fill(posted_.begin(), posted_.end(), 0);
   std::fill(finished_.begin(), finished_.end(), 0);
+  std::fill(started_.begin(), started_.end(), false);
+  queued_ = 0;
   MR_RETURN_IF_ERROR(EnterProgram(program, arena_, options_.poison));
   MR_RETURN_IF_ERROR(PackStale(*stream_, program, binding_));
   for (void* metric : {program.loss_sum, program.loss_count}) {
     if (metric != nullptr) MR_RETURN_IF_ERROR(stream_->Zero(metric, sizeof(double)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ProgramRunner::TakePart(const BoundProgram& program) {
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    const BoundInstruction& bound = program.instructions[i];
+    if (bound.work == nullptr) continue;
+    MR_RETURN_IF_ERROR(bound.work->Start(*stream_));
+    int64_t waited = 0;
+    MR_RETURN_IF_ERROR(bound.work->Finish(
+        *stream_, [&] { return absl::StrCat(Place(program, static_cast<int>(i)), " waits for its replicas"); }, &waited));
   }
   return absl::OkStatus();
 }
@@ -135,6 +179,11 @@ absl::Status ProgramRunner::RunList(uint64_t step) {
 
 absl::Status ProgramRunner::Execute(int index, uint64_t step) {
   const BoundInstruction& bound = program_->instructions[index];
+  if (bound.work != nullptr && bound.position >= 0) {
+    if (posted_[bound.channel] > bound.position) return absl::OkStatus();  // it began inside a RUN
+    for (const Through& through : bound.waits) MR_RETURN_IF_ERROR(WaitThrough(through.channel, through.position));
+    return Enqueue(index);
+  }
   const int64_t start = TraceRing::Now();
   spans_[index] = ring_.Start(index, start);
   Stand(index, /*waits=*/false);
@@ -156,16 +205,14 @@ absl::Status ProgramRunner::Execute(int index, uint64_t step) {
 absl::Status ProgramRunner::Compute(int index, uint64_t step) {
   const BoundInstruction& bound = program_->instructions[index];
   const Instruction& source = *bound.source;
-  auto what = [this, index] {
-    return absl::StrCat(Place(*program_, index), " waits for the other ranks of its bucket");
-  };
   switch (source.kind()) {
     case Instruction::RUN:
-      return RunCalls(*bound.run, {options_.seed, step, InStep(source.micro_batch())});
+      return RunCalls(bound, {options_.seed, step, InStep(source.micro_batch())});
     case Instruction::LOAD:
       return Load(bound, step);
     case Instruction::REDUCE:
-      return step_->Reduce(*stream_, source.bucket(), what);
+    case Instruction::GATHER:
+      return Together(bound.work, index);
     case Instruction::NORM:
       MR_RETURN_IF_ERROR(ReadMetrics());
       MR_RETURN_IF_ERROR(step_->Norm(*stream_, *settings_, options_.check_finite, &result_));
@@ -174,23 +221,46 @@ absl::Status ProgramRunner::Compute(int index, uint64_t step) {
       return absl::OkStatus();
     case Instruction::STEP:
       return step_->Step(*stream_, source.bucket());
-    case Instruction::GATHER:
-      return step_->Gather(*stream_, source.bucket(), what);
+    case Instruction::RELEASE:
+      return absl::OkStatus();
     default:
       return Pack(*stream_, program_->stage_packs[source.stage()], binding_);
   }
 }
 
-absl::Status ProgramRunner::RunCalls(const BoundRun& run, const RunKey& key) {
-  for (const BoundCall& call : run.calls) {
+absl::Status ProgramRunner::RunCalls(const BoundInstruction& bound, const RunKey& key) {
+  size_t begun = 0;
+  uint32_t done = 0;
+  for (const BoundCall& call : bound.run->calls) {
     KernelArgs args = call.args;
     args.key = key;
     absl::Status status = call.kernel->Run(*stream_, args);
     if (!status.ok()) {
       return Within(absl::StrCat("node ", call.source->node(), " (", call.source->op(), ")"), status);
     }
+    ++done;
+    for (; begun < bound.beginnings.size() && bound.beginnings[begun].calls <= done; ++begun) {
+      MR_RETURN_IF_ERROR(Enqueue(bound.beginnings[begun].instruction));
+    }
+    if (queued_ > 0) MR_RETURN_IF_ERROR(CollectFinished());
   }
   return absl::OkStatus();
+}
+
+absl::Status ProgramRunner::Enqueue(int index) {
+  const BoundInstruction& bound = program_->instructions[index];
+  spans_[index] = ring_.Start(index, TraceRing::Now());
+  posted_[bound.channel] = bound.position + 1;
+  ++queued_;
+  return LookAfter(bound.channel);
+}
+
+absl::Status ProgramRunner::Together(ReplicaWork* work, int index) {
+  MR_RETURN_IF_ERROR(work->Start(*stream_));
+  Stand(index, /*waits=*/true);
+  return work->Finish(
+      *stream_, [this, index] { return absl::StrCat(Place(*program_, index), " waits for the other ranks of its bucket"); },
+      &ring_.at(spans_[index]).wait);
 }
 
 absl::Status ProgramRunner::Load(const BoundInstruction& bound, uint64_t step) {
@@ -217,26 +287,52 @@ absl::Status ProgramRunner::WaitThrough(int channel, int position) {
 
 // Transfers that others have completed meanwhile: their spans end here.
 absl::Status ProgramRunner::CollectFinished() {
-  for (size_t c = 0; c < posted_.size(); ++c) {
-    while (finished_[c] < posted_[c]) {
-      if (!options_.communicator->Done(tickets_[program_->channels[c][finished_[c]]])) break;
-      MR_RETURN_IF_ERROR(Finish(static_cast<int>(c)));
+  for (size_t c = 0; c < posted_.size(); ++c) MR_RETURN_IF_ERROR(LookAfter(static_cast<int>(c)));
+  return absl::OkStatus();
+}
+
+// Ends what has been done by itself, and begins what comes next.
+absl::Status ProgramRunner::LookAfter(int channel) {
+  while (finished_[channel] < posted_[channel]) {
+    const int index = program_->channels[channel][finished_[channel]];
+    ReplicaWork* const work = program_->instructions[index].work;
+    if (work == nullptr) {
+      if (!options_.communicator->Done(tickets_[index])) break;
+    } else {
+      MR_RETURN_IF_ERROR(Begun(channel, work));
+      MR_ASSIGN_OR_RETURN(const bool done, work->Advance(*stream_));
+      if (!done) break;
     }
+    MR_RETURN_IF_ERROR(Finish(channel));
   }
   return absl::OkStatus();
 }
 
-// Waits for the oldest unfinished transfer of a channel.
+absl::Status ProgramRunner::Begun(int channel, ReplicaWork* work) {
+  if (started_[channel]) return absl::OkStatus();
+  started_[channel] = true;
+  return work->Start(*stream_);
+}
+
+// Waits for the oldest of a channel that is not finished.
 absl::Status ProgramRunner::Finish(int channel) {
   const int index = program_->channels[channel][finished_[channel]];
-  const int64_t start = TraceRing::Now();
-  Stand(index, /*waits=*/true);
-  MR_RETURN_IF_ERROR(options_.communicator->Wait(
-      tickets_[index], [this, index] { return absl::StrCat(Place(*program_, index), " waits for its peer"); }));
-  ++finished_[channel];
+  ReplicaWork* const work = program_->instructions[index].work;
   TraceRing::Entry& entry = ring_.at(spans_[index]);
+  const auto what = [this, index] { return absl::StrCat(Place(*program_, index), " waits for its peer"); };
+  Stand(index, /*waits=*/true);
+  if (work == nullptr) {
+    const int64_t start = TraceRing::Now();
+    MR_RETURN_IF_ERROR(options_.communicator->Wait(tickets_[index], what));
+    entry.wait += TraceRing::Now() - start;
+  } else {
+    MR_RETURN_IF_ERROR(Begun(channel, work));
+    MR_RETURN_IF_ERROR(work->Finish(*stream_, what, &entry.wait));
+    started_[channel] = false;
+    --queued_;
+  }
+  ++finished_[channel];
   entry.end = TraceRing::Now();
-  entry.wait += entry.end - start;
   return absl::OkStatus();
 }
 

@@ -1,7 +1,8 @@
 // The loop: executes the instructions of one program of one rank.
 //
 // Channel 0 runs on the calling thread, in list order. SEND, RECV and GROUP are posted once what they come `after` has
-// finished, and then go on by themselves; who needs one waits for it and for the earlier ones of its channel.
+// finished, and then go on by themselves; so do REDUCE and GATHER on channels of their own, looked after between
+// instructions and between the calls of a RUN. Who needs one waits for it and for the earlier ones of its channel.
 #ifndef RUNTIME_WORKER_PROGRAM_RUNNER_H_
 #define RUNTIME_WORKER_PROGRAM_RUNNER_H_
 
@@ -39,11 +40,19 @@ class ProgramRunner {
                 size_t instructions);
 
   absl::Status CheckInstructions(const proto::ExecutionPlan& plan, const BoundProgram& program) const;
+  absl::Status BindWork(int index, BoundProgram* program, BoundInstruction* bound);
   absl::Status Begin(const BoundProgram& program);
+  // What this replica must do for another one that runs the program.
+  absl::Status TakePart(const BoundProgram& program);
   absl::Status RunList(uint64_t step);
   absl::Status Execute(int index, uint64_t step);
   absl::Status Compute(int index, uint64_t step);
-  absl::Status RunCalls(const BoundRun& run, const RunKey& key);
+  absl::Status RunCalls(const BoundInstruction& bound, const RunKey& key);
+  // A REDUCE or GATHER in the background: at the end of its channel's queue.
+  absl::Status Enqueue(int index);
+  absl::Status LookAfter(int channel);
+  absl::Status Begun(int channel, ReplicaWork* work);
+  absl::Status Together(ReplicaWork* work, int index);
   absl::Status Load(const BoundInstruction& bound, uint64_t step);
   absl::Status ReadMetrics();
   absl::Status WaitThrough(int channel, int position);
@@ -77,7 +86,9 @@ class ProgramRunner {
   bool normed_ = false;
   std::vector<Communicator::Ticket> tickets_;  // by instruction
   std::vector<uint64_t> spans_;                // by instruction: handle of the ring
-  std::vector<int> posted_, finished_;         // by channel: how many transfers
+  std::vector<int> posted_, finished_;         // by channel: how many of what goes on by itself
+  std::vector<bool> started_;                  // by channel: has the first unfinished one, a REDUCE or GATHER, begun?
+  int queued_ = 0;                             // of those, on all channels
   absl::Status failed_;
 };
 

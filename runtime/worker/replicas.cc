@@ -1,97 +1,97 @@
 #include "runtime/worker/replicas.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
-#include "runtime/worker/bind.h"
+#include "runtime/worker/tags.h"
 
 namespace millrace {
 namespace {
 
-enum Passage { kScatter = 0, kGatherGradients = 1, kGatherWeights = 2 };
+constexpr uint64_t kAlignment = 256;
 
-uint64_t Tag(Passage passage, int bucket, int member) {
-  return TransferTag(TagKind::kReplica, passage, bucket, member);
+uint64_t Align(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+uint64_t Tag(Replicas::Purpose purpose, uint64_t group, uint64_t name) {
+  return TransferTag(TagKind::kReplica, static_cast<uint64_t>(purpose), group, name);
+}
+
+struct Addition {
+  const Kernel* kernel = nullptr;
+  void* from = nullptr;
+  void* to = nullptr;
+};
+
+// ((g0 + g1) + g2) + ...: those before this replica are added where the first of them arrived. A sum of two floats does
+// not depend on which is added to which.
+void AddInOrder(const Kernel* add, int me, const std::vector<char*>& arrivals, char* mine, std::vector<Addition>* out) {
+  for (int other = 1; other < me; ++other) out->push_back({add, arrivals[other], arrivals[0]});
+  if (me > 0) out->push_back({add, arrivals[0], mine});
+  for (size_t other = me; other < arrivals.size(); ++other) out->push_back({add, arrivals[other], mine});
 }
 
 }  // namespace
 
-absl::StatusOr<ReplicaBucket> ReplicaBucket::Bind(const proto::ExecutionPlan& plan, int bucket, int rank,
-                                                  const Arena& arena, const std::vector<ReplicaMember>& members,
-                                                  KernelCache* kernels) {
-  ReplicaBucket bound;
-  const proto::Bucket& planned = plan.buckets(bucket);
-  const std::vector<Shard> shards = ShardsOf(plan, planned);
-  const int pipeline = PipelineRanks(plan), replicas = static_cast<int>(plan.dp()), me = rank / pipeline;
-  const auto rank_of = [&](int replica) { return rank % pipeline + replica * pipeline; };
-  bound.mine_ = shards[me].pieces;
-
-  char* staging = nullptr;
-  const uint64_t stride = ShardStateBytes(shards);
-  if (ReplicaStagingBytes(shards) > 0) {
-    MR_ASSIGN_OR_RETURN(staging, arena.At(planned.replica_staging_offset(), ReplicaStagingBytes(shards),
-                                          absl::StrCat("staging of bucket ", bucket)));
-  }
-  const auto gradient = [&](const ShardPiece& piece) {
-    const ReplicaMember& member = members[piece.member];
-    return member.gradient + piece.first * member.gradient_bytes;
-  };
-  // Where the piece of another replica arrives; arrivals stand in rank order.
-  const auto arrival = [&](const ShardPiece& piece, int other) {
-    return staging + (other < me ? other : other - 1) * stride + piece.shard_offset;
-  };
-
-  for (int other = 0; other < replicas; ++other) {
-    if (other == me) continue;
-    const int peer = rank_of(other);
-    for (const ShardPiece& piece : shards[other].pieces) {
-      const ReplicaMember& member = members[piece.member];
-      const uint64_t gradient_bytes = piece.elements * member.gradient_bytes;
-      char* const weight = member.weight + piece.first * member.weight_bytes;
-      bound.scatter_.push_back({true, peer, Tag(kScatter, bucket, piece.member), gradient(piece), gradient_bytes});
-      bound.gather_gradients_.push_back(
-          {false, peer, Tag(kGatherGradients, bucket, piece.member), gradient(piece), gradient_bytes});
-      bound.gather_weights_.push_back(
-          {false, peer, Tag(kGatherWeights, bucket, piece.member), weight, piece.elements * member.weight_bytes});
-    }
-    for (const ShardPiece& piece : bound.mine_) {
-      const ReplicaMember& member = members[piece.member];
-      const uint64_t gradient_bytes = piece.elements * member.gradient_bytes;
-      char* const weight = member.weight + piece.first * member.weight_bytes;
-      bound.scatter_.push_back(
-          {false, peer, Tag(kScatter, bucket, piece.member), arrival(piece, other), gradient_bytes});
-      bound.gather_gradients_.push_back(
-          {true, peer, Tag(kGatherGradients, bucket, piece.member), gradient(piece), gradient_bytes});
-      bound.gather_weights_.push_back(
-          {true, peer, Tag(kGatherWeights, bucket, piece.member), weight, piece.elements * member.weight_bytes});
-    }
-  }
-
-  // ((g0 + g1) + g2) + ...: those before this replica are added where the first of them arrived. A sum of two floats
-  // does not depend on which is added to which.
-  for (const ShardPiece& piece : bound.mine_) {
-    const proto::PlannedParameter& parameter = plan.parameters(members[piece.member].parameter);
-    MR_ASSIGN_OR_RETURN(const Kernel* add, kernels->Get(AccumulateOp(parameter, static_cast<int64_t>(piece.elements))));
-    bound.most_scratch_ = std::max(bound.most_scratch_, add->needs().scratch_bytes);
-    for (int other = 1; other < me; ++other) {
-      bound.additions_.push_back({add, arrival(piece, other), arrival(piece, 0)});
-    }
-    if (me > 0) bound.additions_.push_back({add, arrival(piece, 0), gradient(piece)});
-    for (int other = me + 1; other < replicas; ++other) {
-      bound.additions_.push_back({add, arrival(piece, other), gradient(piece)});
-    }
-  }
-  return bound;
+Replicas::Replicas(const proto::ExecutionPlan& plan, int rank) : ranks_(RanksAt(plan, PlaceOf(plan, rank))) {
+  me_ = static_cast<int>(std::find(ranks_.begin(), ranks_.end(), rank) - ranks_.begin());
 }
 
-absl::Status ReplicaBucket::Sum(const RunFn& run) const {
-  for (const Addition& addition : additions_) {
-    MR_RETURN_IF_ERROR(run(*addition.kernel, &addition.from, &addition.to));
+absl::StatusOr<ReplicaWork::Part> Replicas::AddUp(const std::vector<DividedTensor>& tensors, Purpose purpose,
+                                                  uint64_t group, char* staging, uint64_t stride,
+                                                  StepKernels* kernels) const {
+  ReplicaWork::Part part;
+  std::vector<Addition> additions;
+  uint64_t staged = 0;
+  for (const DividedTensor& tensor : tensors) {
+    const uint64_t tag = Tag(purpose, group, tensor.name);
+    for (int other = 0; other < count(); ++other) {
+      const ShardPiece* piece = tensor.pieces[other];
+      if (other == me_ || piece == nullptr) continue;
+      part.transfers.push_back({true, ranks_[other], tag, tensor.whole + piece->first * tensor.element_bytes,
+                                piece->elements * tensor.element_bytes});
+    }
+    const ShardPiece* mine = tensor.pieces[me_];
+    if (mine == nullptr) continue;
+    std::vector<char*> arrivals;  // in rank order
+    for (int other = 0; other < count(); ++other) {
+      if (other == me_) continue;
+      arrivals.push_back(staging + arrivals.size() * stride + staged);
+      part.transfers.push_back({false, ranks_[other], tag, arrivals.back(), mine->elements * tensor.element_bytes});
+    }
+    staged += Align(mine->elements * tensor.element_bytes);
+    MR_ASSIGN_OR_RETURN(const Kernel* add,
+                        kernels->Get(AccumulateOp(*tensor.parameter, static_cast<int64_t>(mine->elements))));
+    AddInOrder(add, me_, arrivals, tensor.whole + mine->first * tensor.element_bytes, &additions);
   }
-  return absl::OkStatus();
+  part.then = [kernels, additions = std::move(additions)](Stream& stream) -> absl::Status {
+    for (const Addition& addition : additions) {
+      MR_RETURN_IF_ERROR(kernels->Run(stream, *addition.kernel, &addition.from, &addition.to));
+    }
+    return absl::OkStatus();
+  };
+  return part;
+}
+
+ReplicaWork::Part Replicas::Gather(const std::vector<DividedTensor>& tensors, Purpose purpose, uint64_t group) const {
+  ReplicaWork::Part part;
+  for (const DividedTensor& tensor : tensors) {
+    const uint64_t tag = Tag(purpose, group, tensor.name);
+    const ShardPiece* mine = tensor.pieces[me_];
+    for (int other = 0; other < count(); ++other) {
+      if (other == me_) continue;
+      if (mine != nullptr) {
+        part.transfers.push_back({true, ranks_[other], tag, tensor.piece, mine->elements * tensor.element_bytes});
+      }
+      const ShardPiece* piece = tensor.pieces[other];
+      if (piece == nullptr) continue;
+      part.transfers.push_back({false, ranks_[other], tag, tensor.whole + piece->first * tensor.element_bytes,
+                                piece->elements * tensor.element_bytes});
+    }
+  }
+  return part;
 }
 
 }  // namespace millrace

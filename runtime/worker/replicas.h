@@ -1,7 +1,7 @@
-// What replicas do together with one bucket: they add their gradients, each its shard, in the order of their ranks, and
-// give each other what only one of them has.
+// What the replicas of a rank do with tensors that they divide: add up gradients, each its piece, in the order of their
+// ranks, and give each other what only one of them has.
 //
-// A direct reduce-scatter: every replica sends every other one that one's shard and adds up its own. The bytes are
+// A direct reduce-scatter: every replica sends every other one that one's piece and adds up its own. The bytes are
 // those of a ring; the order of the sum does not depend on who is quick (docs/replicas.md).
 #ifndef RUNTIME_WORKER_REPLICAS_H_
 #define RUNTIME_WORKER_REPLICAS_H_
@@ -12,54 +12,43 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kernels/device.h"
 #include "proto/plan.pb.h"
-#include "runtime/comm/communicator.h"
 #include "runtime/plan/shards.h"
-#include "runtime/worker/arena.h"
-#include "runtime/worker/kernel_cache.h"
+#include "runtime/worker/replica_work.h"
+#include "runtime/worker/step_kernels.h"
 
 namespace millrace {
 
-// A parameter of the bucket as it lies on its owner, the same on every replica.
-struct ReplicaMember {
-  int parameter = -1;
-  char* gradient = nullptr;     // the summed accumulator of this replica
-  uint64_t gradient_bytes = 0;  // of an element
-  char* weight = nullptr;
-  uint64_t weight_bytes = 0;  // of an element
+// A tensor of which every replica has a piece of its own.
+struct DividedTensor {
+  const proto::PlannedParameter* parameter = nullptr;
+  std::vector<const ShardPiece*> pieces;  // by replica; nullptr: none
+  uint64_t element_bytes = 0;
+  char* whole = nullptr;  // of this replica
+  char* piece = nullptr;  // of this replica: inside the whole, or elsewhere
+  uint64_t name = 0;      // < 2^28, the same on all replicas; tells tensors of one exchange apart
 };
 
-// Used by the rank's thread only.
-class ReplicaBucket {
+// Of one rank.
+class Replicas {
  public:
-  // FAILED_PRECONDITION when the plan gives too little memory. Everything passed in must outlive the result.
-  static absl::StatusOr<ReplicaBucket> Bind(const proto::ExecutionPlan& plan, int bucket, int rank, const Arena& arena,
-                                            const std::vector<ReplicaMember>& members, KernelCache* kernels);
+  Replicas(const proto::ExecutionPlan& plan, int rank);
 
-  const std::vector<ShardPiece>& mine() const { return mine_; }  // this replica's
-  uint64_t most_scratch() const { return most_scratch_; }
+  int count() const { return static_cast<int>(ranks_.size()); }
+  int me() const { return me_; }
 
-  // First the transfers of `scatter`, then the sums; afterwards this replica's pieces hold the sum over all.
-  const std::vector<Transfer>& scatter() const { return scatter_; }
-  using RunFn = std::function<absl::Status(const Kernel& kernel, void* const* inputs, void* const* outputs)>;
-  absl::Status Sum(const RunFn& run) const;
+  enum class Purpose { kScatter = 0, kGatherGradients = 1, kGatherWeights = 2, kRunScatter = 3, kChunk = 4 };
 
-  // Afterwards every replica has every piece.
-  const std::vector<Transfer>& gather_gradients() const { return gather_gradients_; }
-  const std::vector<Transfer>& gather_weights() const { return gather_weights_; }
+  // The pieces of `tensors` inside their wholes become sums over the replicas. What arrives stands at `staging`, in
+  // `stride` bytes for each other replica. `kernels` must outlive the part.
+  absl::StatusOr<ReplicaWork::Part> AddUp(const std::vector<DividedTensor>& tensors, Purpose purpose, uint64_t group,
+                                          char* staging, uint64_t stride, StepKernels* kernels) const;
+  // The wholes get all pieces of the others; this replica's is not copied into its own.
+  ReplicaWork::Part Gather(const std::vector<DividedTensor>& tensors, Purpose purpose, uint64_t group) const;
 
  private:
-  struct Addition {
-    const Kernel* kernel = nullptr;
-    void* from = nullptr;
-    void* to = nullptr;
-  };
-
-  std::vector<ShardPiece> mine_;
-  std::vector<Transfer> scatter_, gather_gradients_, gather_weights_;
-  std::vector<Addition> additions_;
-  uint64_t most_scratch_ = 0;
+  std::vector<int> ranks_;  // in the order of the sum
+  int me_ = 0;
 };
 
 }  // namespace millrace

@@ -22,66 +22,27 @@ struct NormShare {
 
 }  // namespace
 
-absl::Status StepRunner::Exchange(const std::vector<Transfer>& transfers, const What& what) {
-  if (transfers.empty()) return absl::OkStatus();
-  MR_ASSIGN_OR_RETURN(Communicator::Ticket ticket, communicator_->Post(transfers));
-  const int64_t start = TraceRing::Now();
-  absl::Status status = communicator_->Wait(ticket, what);
-  waited_ += TraceRing::Now() - start;
-  return status;
-}
-
-absl::Status StepRunner::RunKernel(Stream& stream, const Kernel& kernel, void* const* inputs, void* const* outputs) {
-  KernelArgs args;
-  args.inputs = inputs;
-  args.outputs = outputs;
-  args.scratch = scratch_;
-  return kernel.Run(stream, args);
-}
-
-absl::Status StepRunner::Reduce(Stream& stream, int bucket, const What& what) {
-  BoundBucket& bound = buckets_[bucket];
-  MR_RETURN_IF_ERROR(stream.Synchronize());
-  MR_RETURN_IF_ERROR(Exchange(bound.reduce, what));
-  for (Owned& owned : bound.owned) {
-    void* const first = owned.summands.front();
-    for (size_t i = 1; i < owned.summands.size(); ++i) {
-      MR_RETURN_IF_ERROR(RunKernel(stream, *owned.accumulate, &owned.summands[i], &first));
-    }
-    if (first != owned.sum) MR_RETURN_IF_ERROR(stream.Copy(owned.sum, first, owned.gradient.bytes()));
-  }
-  for (const Memory& memory : bound.cleared) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
-  return bound.replicas.has_value() ? AddReplicas(stream, *bound.replicas, what) : absl::OkStatus();
-}
-
-// Places first, then replicas: the order of the sum (docs/replicas.md).
-absl::Status StepRunner::AddReplicas(Stream& stream, const ReplicaBucket& replicas, const What& what) {
-  MR_RETURN_IF_ERROR(stream.Synchronize());
-  MR_RETURN_IF_ERROR(Exchange(replicas.scatter(), what));
-  MR_RETURN_IF_ERROR(replicas.Sum([&](const Kernel& kernel, void* const* inputs, void* const* outputs) {
-    return RunKernel(stream, kernel, inputs, outputs);
-  }));
-  if (plan_.shard_optimizer() > 0) return absl::OkStatus();
-  MR_RETURN_IF_ERROR(stream.Synchronize());
-  return Exchange(replicas.gather_gradients(), what);
-}
-
 absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool check_finite, StepResult* result) {
   Device& device = *arena_.device();
   ExactSum sum;
-  for (BoundBucket& bucket : buckets_) {
-    for (Owned& owned : bucket.owned) {
+  for (auto& bucket : buckets_) {
+    for (Owned& owned : bucket->owned) {
       if (owned.normed.elements > 0) {
-        void* const gradient = owned.sum + owned.BytesOf(owned.normed.first);
-        void* const sums = sums_;
-        MR_RETURN_IF_ERROR(RunKernel(stream, *owned.normed.kernel, &gradient, &sums));
+        void* const gradient = owned.normed.gradient;
+        void* const sums = kernels_.sums();
+        MR_RETURN_IF_ERROR(kernels_.Run(stream, *owned.normed.kernel, &gradient, &sums));
         MR_RETURN_IF_ERROR(stream.Synchronize());
-        MR_RETURN_IF_ERROR(device.CopyOut(host_sums_.data(), sums_, owned.blocks * sizeof(double)));
+        MR_RETURN_IF_ERROR(device.CopyOut(host_sums_.data(), sums, owned.blocks * sizeof(double)));
         for (uint64_t b = 0; b < owned.blocks; ++b) sum.Add(host_sums_[b]);
       }
       if (!keep_gradients_) continue;
-      owned.kept.resize(owned.gradient.bytes());
-      MR_RETURN_IF_ERROR(device.CopyOut(owned.kept.data(), owned.sum, owned.kept.size()));
+      kept_ = true;
+      const bool whole = level() == 0;
+      owned.kept_first = whole ? 0 : owned.BytesOf(owned.normed.first);
+      owned.kept.resize(whole ? owned.gradient_spec.bytes() : owned.BytesOf(owned.normed.elements));
+      if (owned.kept.empty()) continue;
+      const char* const from = whole ? owned.whole : owned.normed.gradient;
+      MR_RETURN_IF_ERROR(device.CopyOut(owned.kept.data(), from, owned.kept.size()));
     }
   }
   NormShare mine;
@@ -117,31 +78,22 @@ absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool
                           settings.weight_decay,
                           settings.momentum,
                           settings.nesterov ? 1.0 : 0.0};
-  return device.CopyIn(hyper_, hyper, sizeof(hyper));
+  return device.CopyIn(kernels_.hyper(), hyper, sizeof(hyper));
 }
 
 absl::Status StepRunner::Step(Stream& stream, int bucket) {
-  void* const hyper = hyper_;
-  for (Owned& owned : buckets_[bucket].owned) {
+  void* const hyper = kernels_.hyper();
+  for (Owned& owned : buckets_[bucket]->owned) {
     if (owned.stepped.elements == 0) continue;
-    MR_RETURN_IF_ERROR(RunKernel(stream, *owned.stepped.kernel, &hyper, owned.outputs.data()));
+    MR_RETURN_IF_ERROR(kernels_.Run(stream, *owned.stepped.kernel, &hyper, owned.outputs.data()));
   }
-  for (const Memory& memory : buckets_[bucket].others) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
+  for (const Memory& memory : buckets_[bucket]->others) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
   return absl::OkStatus();
 }
 
-absl::Status StepRunner::Gather(Stream& stream, int bucket, const What& what) {
-  const BoundBucket& bound = buckets_[bucket];
-  MR_RETURN_IF_ERROR(stream.Synchronize());
-  if (bound.replicas.has_value() && plan_.shard_optimizer() > 0) {
-    MR_RETURN_IF_ERROR(Exchange(bound.replicas->gather_weights(), what));
-  }
-  return Exchange(bound.gather, what);
-}
-
-const StepRunner::Owned* StepRunner::FindOwned(int parameter) const {
-  for (const BoundBucket& bucket : buckets_) {
-    for (const Owned& owned : bucket.owned) {
+const Owned* StepRunner::FindOwned(int parameter) const {
+  for (const auto& bucket : buckets_) {
+    for (const Owned& owned : bucket->owned) {
       if (owned.parameter == parameter) return &owned;
     }
   }
@@ -153,40 +105,36 @@ absl::Status StepRunner::ReadGradient(int parameter, void* memory, uint64_t byte
   if (owned == nullptr) {
     return absl::NotFoundError(absl::StrCat("rank ", rank_, " does not own parameter ", parameter));
   }
-  if (owned->kept.empty() && owned->gradient.bytes() > 0) {
+  const uint64_t whole = owned->gradient_spec.bytes();
+  if (!kept_) {
     return absl::FailedPreconditionError("no gradients were kept: call KeepGradients before TrainStep");
   }
-  if (bytes != owned->kept.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("the gradient of parameter ", parameter, " has ", owned->kept.size(),
-                                                   " bytes; ", bytes, " were asked for"));
+  if (bytes != whole) {
+    return absl::InvalidArgumentError(absl::StrCat("the gradient of parameter ", parameter, " has ", whole, " bytes; ",
+                                                   bytes, " were asked for"));
   }
-  // Beyond the shard stands this replica's own sum.
-  const bool whole = plan_.shard_optimizer() == 0;
-  const uint64_t first = whole ? 0 : owned->BytesOf(owned->normed.first);
-  std::memcpy(static_cast<char*>(memory) + first, owned->kept.data() + first,
-              whole ? bytes : owned->BytesOf(owned->normed.elements));
+  std::memcpy(static_cast<char*>(memory) + owned->kept_first, owned->kept.data(), owned->kept.size());
   return absl::OkStatus();
 }
 
 absl::Status StepRunner::ZeroState(Stream& stream) {
-  for (BoundBucket& bucket : buckets_) {
-    for (Owned& owned : bucket.owned) {
-      MR_RETURN_IF_ERROR(stream.Zero(owned.sum, owned.gradient.bytes()));
+  for (const Memory& memory : zeroed_) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
+  for (auto& bucket : buckets_) {
+    for (Owned& owned : bucket->owned) {
       for (size_t i = 2; i < owned.outputs.size(); ++i) {
         MR_RETURN_IF_ERROR(stream.Zero(owned.outputs[i], owned.BytesOf(owned.stepped.elements)));
       }
     }
-    for (const Memory& memory : bucket.cleared) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
   }
   return stream.Synchronize();
 }
 
-absl::optional<StepRunner::StatePart> StepRunner::State(int parameter, int k) const {
+absl::optional<StepRunner::TensorPart> StepRunner::State(int parameter, int k) const {
   const Owned* owned = FindOwned(parameter);
   if (owned == nullptr || k < 0 || k >= StatesOf(*owned)) return absl::nullopt;
-  if (owned->stepped.elements == 0) return StatePart{};
-  return StatePart{owned->outputs[k + 2], owned->BytesOf(owned->stepped.first),
-                   owned->BytesOf(owned->stepped.elements)};
+  if (owned->stepped.elements == 0) return TensorPart{};
+  return TensorPart{static_cast<char*>(owned->outputs[k + 2]), owned->BytesOf(owned->stepped.first),
+                    owned->BytesOf(owned->stepped.elements)};
 }
 
 // As the optimizer's kernel counts them, after hyper: weight, gradient, states.
@@ -196,7 +144,28 @@ int StepRunner::StatesOf(const Owned& owned) const {
 
 uint64_t StepRunner::StateBytes(int parameter) const {
   const Owned* owned = FindOwned(parameter);
-  return owned == nullptr ? 0 : static_cast<uint64_t>(owned->gradient.bytes());
+  return owned == nullptr ? 0 : static_cast<uint64_t>(owned->gradient_spec.bytes());
+}
+
+absl::StatusOr<StepRunner::TensorPart> StepRunner::Weight(int parameter) const {
+  const proto::PlannedParameter& planned = plan_.parameters(parameter);
+  const std::string what = absl::StrCat("parameter ", planned.name());
+  for (const proto::ParameterPlace& place : planned.places()) {
+    if (static_cast<int>(place.rank()) != place_) continue;
+    const BucketMember* const of = chunks_.MemberOf(parameter);
+    if (of == nullptr || !DividesParameters(plan_)) {
+      const uint64_t bytes = TensorSpec::Of(planned.type()).bytes();
+      MR_ASSIGN_OR_RETURN(char* whole, arena_.At(place.weight_offset(), bytes, what));
+      return TensorPart{whole, 0, bytes};
+    }
+    const ShardPiece* const piece = chunks_.PieceOf(*of, replicas_.me());
+    if (piece == nullptr) return TensorPart{};
+    const uint64_t size = SizeOf(planned.type().dtype());
+    MR_ASSIGN_OR_RETURN(char* at,
+                        arena_.At(place.weight_offset() + piece->weight_offset, piece->elements * size, what));
+    return TensorPart{at, piece->first * size, piece->elements * size};
+  }
+  return absl::NotFoundError(absl::StrCat("rank ", rank_, " has no copy of parameter ", planned.name()));
 }
 
 }  // namespace millrace

@@ -36,16 +36,17 @@ class PlanWorker : public Worker {
     MR_ASSIGN_OR_RETURN(step_,
                         StepRunner::Make(plan_, options_.rank, arena_, &binding_.kernels, options_.communicator));
     MR_ASSIGN_OR_RETURN(runner_, ProgramRunner::Make(plan_, options_, arena_, stream_.get(), &binding_, step_.get()));
-    return absl::OkStatus();
+    return step_->Allocate();
   }
 
   absl::Status InitializeParameters() override {
     for (int p = 0; p < plan_.parameters_size(); ++p) {
-      const absl::StatusOr<void*> weight = Weight(p);
+      const absl::StatusOr<StepRunner::TensorPart> weight = step_->Weight(p);
       if (absl::IsNotFound(weight.status())) continue;
       MR_RETURN_IF_ERROR(weight.status());
+      if (weight->bytes == 0) continue;
       MR_ASSIGN_OR_RETURN(const std::string values, InitialValues(plan_.parameters(p), options_.seed));
-      MR_RETURN_IF_ERROR(options_.device->CopyIn(*weight, values.data(), values.size()));
+      MR_RETURN_IF_ERROR(options_.device->CopyIn(weight->at, values.data() + weight->first, weight->bytes));
     }
     ++binding_.weights_version;
     return step_->ZeroState(*stream_);
@@ -88,23 +89,23 @@ class PlanWorker : public Worker {
   }
 
   absl::Status ReadParameter(int parameter, void* memory, uint64_t bytes) const override {
-    MR_ASSIGN_OR_RETURN(void* weight, Weight(parameter, bytes));
-    return options_.device->CopyOut(memory, weight, bytes);
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, Weight(parameter, bytes));
+    return options_.device->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
   }
 
   absl::Status WriteParameter(int parameter, const void* memory, uint64_t bytes) override {
-    MR_ASSIGN_OR_RETURN(void* weight, Weight(parameter, bytes));
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, Weight(parameter, bytes));
     ++binding_.weights_version;
-    return options_.device->CopyIn(weight, memory, bytes);
+    return options_.device->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
   }
 
   absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const override {
-    MR_ASSIGN_OR_RETURN(const StepRunner::StatePart part, State(parameter, k, bytes));
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, State(parameter, k, bytes));
     return options_.device->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
   }
 
   absl::Status WriteState(int parameter, int k, const void* memory, uint64_t bytes) override {
-    MR_ASSIGN_OR_RETURN(const StepRunner::StatePart part, State(parameter, k, bytes));
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, State(parameter, k, bytes));
     return options_.device->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
   }
 
@@ -128,31 +129,20 @@ class PlanWorker : public Worker {
     return absl::NotFoundError(absl::StrCat("the plan has no program '", name, "'"));
   }
 
-  // This rank's copy. NOT_FOUND when it has none.
-  absl::StatusOr<void*> Weight(int parameter) const {
+  // This rank's copy, or its part of one. NOT_FOUND when it has none.
+  absl::StatusOr<StepRunner::TensorPart> Weight(int parameter, uint64_t bytes) const {
     if (parameter < 0 || parameter >= plan_.parameters_size()) {
       return absl::InvalidArgumentError(absl::StrCat("parameter ", parameter, " of ", plan_.parameters_size()));
     }
-    const proto::PlannedParameter& planned = plan_.parameters(parameter);
-    for (const proto::ParameterPlace& place : planned.places()) {
-      if (static_cast<int>(place.rank()) != options_.rank % PipelineRanks(plan_)) continue;
-      MR_ASSIGN_OR_RETURN(char* weight, arena_.At(place.weight_offset(), TensorSpec::Of(planned.type()).bytes(),
-                                                  absl::StrCat("parameter ", planned.name())));
-      return weight;
-    }
-    return absl::NotFoundError(absl::StrCat("rank ", options_.rank, " has no copy of parameter ", planned.name()));
-  }
-
-  absl::StatusOr<void*> Weight(int parameter, uint64_t bytes) const {
-    MR_ASSIGN_OR_RETURN(void* weight, Weight(parameter));
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, step_->Weight(parameter));
     const proto::PlannedParameter& planned = plan_.parameters(parameter);
     MR_RETURN_IF_ERROR(
         CheckBytes(absl::StrCat("parameter ", planned.name()), TensorSpec::Of(planned.type()).bytes(), bytes));
-    return weight;
+    return part;
   }
 
-  absl::StatusOr<StepRunner::StatePart> State(int parameter, int k, uint64_t bytes) const {
-    const absl::optional<StepRunner::StatePart> state = step_->State(parameter, k);
+  absl::StatusOr<StepRunner::TensorPart> State(int parameter, int k, uint64_t bytes) const {
+    const absl::optional<StepRunner::TensorPart> state = step_->State(parameter, k);
     if (!state.has_value()) {
       return absl::NotFoundError(
           absl::StrCat("rank ", options_.rank, " keeps no optimizer state ", k, " of parameter ", parameter));

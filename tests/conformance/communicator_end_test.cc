@@ -37,6 +37,22 @@ TEST_P(CommunicatorConformance, DifferentByteCountsFailOnBothSides) {
   }
 }
 
+// Where order matters, a wrong one must not move the wrong bytes.
+TEST_P(CommunicatorConformance, AnotherOrderFailsOnBothSides) {
+  if (!GetParam().in_order) GTEST_SKIP() << GetParam().name << " knows no order";
+  Ranks ranks = Make(2);
+  SKIP_WITHOUT(ranks, 2);
+  OnEveryRank(ranks, [&](Communicator& comm) {
+    if (comm.rank() > 1) return;
+    const bool send = comm.rank() == 0;
+    char memory[8] = {};
+    absl::Status status = PostAndWait(comm, {{send, 1 - comm.rank(), send ? 1u : 2u, memory, 8}});
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("rank 0 sends tag 1"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("expects tag 2"));
+  });
+}
+
 TEST_P(CommunicatorConformance, AllGatherOfDifferentSizesFailsOnEveryRank) {
   Ranks ranks = Make(3);
   SKIP_WITHOUT(ranks, 3);
@@ -65,7 +81,7 @@ TEST_P(CommunicatorConformance, AbortWakesEveryWaitWithTheFirstError) {
       });
     }
     const absl::Status status = comm.rank() == 0      ? PostAndWait(comm, {{true, last, 1, memory, 4}})
-                                : comm.rank() == last ? PostAndWait(comm, {{false, 0, 2, memory, 4}})
+                                : comm.rank() == last ? PostAndWait(comm, {{false, 1, 2, memory, 4}})
                                                       : comm.Barrier();
     EXPECT_EQ(status, absl::DataLossError("the last rank lost its head"));
     EXPECT_LT(absl::Now() - start, absl::Seconds(1));

@@ -23,6 +23,7 @@ struct CommunicatorBackend {
   // Communicators of a new group; element r belongs to rank r, and is null when that rank is another process.
   std::function<std::vector<std::unique_ptr<Communicator>>(int size, const CommunicatorOptions& options)> make;
   int processes = 0;  // 0: ranks are threads, any number. Else the only size there is
+  bool in_order = false;  // what goes one way between two ranks moves in the order of posting, the same on both
 };
 
 class CommunicatorConformance : public testing::TestWithParam<CommunicatorBackend> {

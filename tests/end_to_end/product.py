@@ -14,7 +14,8 @@ import runs
 
 STEPS = 20
 MICRO_BATCHES = 12  # of a step, over all replicas
-SHAPES = ((1, 1), (2, 1), (1, 2), (4, 1), (2, 2), (1, 4), (2, 3))
+STAGE_REPLICAS = '3-1'  # replicas of each of two stages: as many ranks as 2 x 2
+SHAPES = ((1, 1), (2, 1), (1, 2), (4, 1), (2, 2), (1, 4), (2, 3), STAGE_REPLICAS)
 LEVELS = (0, 1, 2, 3)
 TRANSPORTS = ('in_process', 'gloo', 'mpi')
 MICRO_BATCH_FIRST, REPLICA_FIRST = 'micro-batch-first', 'replica-first'
@@ -48,13 +49,18 @@ class Layout:
 
 
 def all_layouts(shapes=SHAPES, levels=LEVELS):
-    for pp, dp in shapes:
+    for pp, dp in (shape for shape in shapes if shape != STAGE_REPLICAS):
         for level in levels:
             if dp == 1 and level > 0:
                 continue  # there is nobody to share with
             yield Layout(pp, dp, level, REPLICA_FIRST if level >= 2 else MICRO_BATCH_FIRST)
         if dp > 1:
             yield Layout(pp, dp, 0, REPLICA_FIRST)  # the bridge between the orders
+    if STAGE_REPLICAS in shapes:
+        more = ('--stage-replicas=3,1',)
+        for level in levels:
+            yield Layout(2, 2, level, REPLICA_FIRST if level >= 2 else MICRO_BATCH_FIRST, more)
+        yield Layout(2, 2, 0, REPLICA_FIRST, more)
 
 
 class Product:
@@ -67,7 +73,8 @@ class Product:
         self.environment = {name: value for name, value in os.environ.items() if not LAUNCHERS.match(name)}
         self.environment.update(TMPDIR=folder, PMIX_SERVER_TMPDIR=folder)
         runs.write_text(self.text)
-        self.call('model', 'gpt2', '--layers=4', '--heads=2', '--width=32', '--vocab=256', '--context=32',
+        # Weights are not tied: stages with 3 replicas and 1 could not add them up together.
+        self.call('model', 'gpt2', '--layers=4', '--heads=2', '--width=32', '--vocab=256', '--context=32', '--no-tied',
                   '--dropout=0.1', f'--out={self.graph}', check=True)
         self.plans = {}
         doctor = self.call('doctor', '--json', check=True).stdout

@@ -29,7 +29,7 @@ class Products(unittest.TestCase):
 
     @unittest.skipIf(WHOLE, 'the whole product is tried')
     def test_sample(self):
-        layouts = list(product.all_layouts(shapes=((1, 1), (1, 2), (2, 2))))
+        layouts = list(product.all_layouts(shapes=((1, 1), (1, 2), (2, 2), product.STAGE_REPLICAS)))
         self.assertGreaterEqual(self.check(layouts, ['in_process', 'gloo']), 9)
         if 'mpi' in self.product.transports:
             self.check(list(product.all_layouts(shapes=((2, 2),))), ['in_process', 'mpi'])

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "partitioner/graph/builder.h"
 #include "partitioner/graph/gpt2.h"
 #include "tests/parity/run_plan.h"
@@ -47,19 +50,26 @@ struct Layout {
   std::string schedule = "1f1b";
   int64_t micro_batches = 4;
   int64_t bucket_bytes = 0;
+  std::string sum_order = "";
+  std::vector<int> stage_replicas = {};
 
   std::string ToString() const {
-    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes);
+    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes, " ", sum_order, " ",
+                        absl::StrJoin(stage_replicas, "-"));
   }
 };
 
 absl::StatusOr<proto::ExecutionPlan> PlanOf(const proto::Model& model, const Layout& layout,
                                             const std::string& optimizer = "adamw") {
-  PartitionOptions options = OptionsFor("cpu", layout.pp * layout.dp);
+  const std::vector<int>& replicas = layout.stage_replicas;
+  const int ranks = replicas.empty() ? layout.pp * layout.dp : std::accumulate(replicas.begin(), replicas.end(), 0);
+  PartitionOptions options = OptionsFor("cpu", ranks);
   options.pp = layout.pp;
+  options.stage_replicas = replicas;
   options.dp = layout.dp;
   options.shard_optimizer = layout.shard;
   options.bucket_bytes = layout.bucket_bytes;
+  options.sum_order = layout.sum_order;
   options.micro_batch = 2;
   options.micro_batches = layout.micro_batches;
   options.schedule = layout.schedule;
@@ -81,6 +91,22 @@ absl::StatusOr<RunResult> Train(const proto::Model& model, const Layout& layout,
   return RunPlan(*plan, Steps(steps));
 }
 
+// Every layout leaves the bits that the first one leaves.
+void ExpectSame(const proto::Model& model, const Layout& first, const std::vector<Layout>& others, int steps) {
+  const auto one = Train(model, first, steps);
+  ASSERT_TRUE(one.ok()) << first.ToString() << ": " << one.status();
+  EXPECT_NE(one->losses.back(), one->losses.front());
+  for (const Layout& layout : others) {
+    const auto other = Train(model, layout, steps);
+    ASSERT_TRUE(other.ok()) << layout.ToString() << ": " << other.status();
+    EXPECT_EQ(other->losses, one->losses) << layout.ToString();
+    EXPECT_EQ(other->norms, one->norms) << layout.ToString();
+    EXPECT_EQ(other->count, one->count) << layout.ToString();
+    EXPECT_THAT(Differences(other->weights, one->weights), IsEmpty()) << layout.ToString();
+    EXPECT_THAT(Differences(other->gradients, one->gradients), IsEmpty()) << layout.ToString();
+  }
+}
+
 class Replicas : public testing::TestWithParam<std::string> {
  protected:
   absl::StatusOr<proto::Model> Model() const { return GetParam() == "gpt2" ? Gpt2() : Uneven(); }
@@ -90,24 +116,76 @@ TEST_P(Replicas, EveryLayoutOfAClassTrainsToTheSameBits) {
   const auto model = Model();
   ASSERT_TRUE(model.ok()) << model.status();
   for (const int dp : {2, 3}) {
-    const auto one = Train(*model, {.pp = 1, .dp = dp, .schedule = "gpipe"}, 20);
-    ASSERT_TRUE(one.ok()) << one.status();
-    EXPECT_NE(one->losses.back(), one->losses.front());
-    for (const Layout& layout :
-         {Layout{.pp = 1, .dp = dp, .shard = 1}, Layout{.pp = 1, .dp = dp, .shard = 1, .bucket_bytes = 2048},
-          Layout{.pp = 2, .dp = dp, .shard = 0},
-          Layout{.pp = 2, .dp = dp, .shard = 1, .schedule = "zb-h1", .bucket_bytes = 4096},
-          Layout{.pp = 2, .dp = dp, .shard = 1, .schedule = "interleaved"},
-          Layout{.pp = 3, .dp = dp, .shard = 1, .bucket_bytes = 1},
-          Layout{.pp = 3, .dp = dp, .shard = 0, .schedule = "zb-auto"}}) {
-      const auto other = Train(*model, layout, 20);
-      ASSERT_TRUE(other.ok()) << layout.ToString() << ": " << other.status();
-      EXPECT_EQ(other->losses, one->losses) << layout.ToString();
-      EXPECT_EQ(other->norms, one->norms) << layout.ToString();
-      EXPECT_EQ(other->count, one->count) << layout.ToString();
-      EXPECT_THAT(Differences(other->weights, one->weights), IsEmpty()) << layout.ToString();
-      EXPECT_THAT(Differences(other->gradients, one->gradients), IsEmpty()) << layout.ToString();
+    ExpectSame(*model, {.pp = 1, .dp = dp, .schedule = "gpipe"},
+               {{.pp = 1, .dp = dp, .shard = 1},
+                {.pp = 1, .dp = dp, .shard = 1, .bucket_bytes = 2048},
+                {.pp = 2, .dp = dp, .shard = 0, .bucket_bytes = 1024},
+                {.pp = 2, .dp = dp, .shard = 1, .schedule = "zb-h1", .bucket_bytes = 4096},
+                {.pp = 2, .dp = dp, .shard = 1, .schedule = "interleaved"},
+                {.pp = 3, .dp = dp, .shard = 1, .bucket_bytes = 1},
+                {.pp = 3, .dp = dp, .shard = 0, .schedule = "zb-auto"}},
+               20);
+  }
+}
+
+// Gradients and parameters divided: the sums are over replicas first.
+TEST_P(Replicas, ReplicasFirst) {
+  const auto model = Model();
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const int dp : {2, 3}) {
+    ExpectSame(*model, {.pp = 1, .dp = dp, .schedule = "gpipe", .sum_order = "replica-first"},
+               {{.pp = 1, .dp = dp, .shard = 2},
+                {.pp = 1, .dp = dp, .shard = 3},
+                {.pp = 2, .dp = dp, .shard = 0, .sum_order = "replica-first"},
+                {.pp = 2, .dp = dp, .shard = 2, .schedule = "interleaved", .bucket_bytes = 4096},
+                {.pp = 2, .dp = dp, .shard = 2, .schedule = "zb-h1"},
+                {.pp = 2, .dp = dp, .shard = 3},
+                {.pp = 2, .dp = dp, .shard = 3, .schedule = "interleaved", .bucket_bytes = 2048},
+                {.pp = 2, .dp = dp, .shard = 3, .schedule = "zb-v"},
+                {.pp = 3, .dp = dp, .shard = 3, .schedule = "zb-auto"}},
+               20);
+  }
+}
+
+// Stages with replicas of their own, of weights that are not tied: a class for each division, whatever the level.
+TEST(StageReplicas, EveryLevelTrainsToTheSameBits) {
+  const auto model = Uneven();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto one = Train(*model, {.pp = 1, .micro_batches = 12}, 20);
+  ASSERT_TRUE(one.ok()) << one.status();
+  for (const std::vector<int>& replicas : {std::vector<int>{3, 1}, {1, 2}, {2, 1, 2}}) {
+    const auto layout = [&](int level, const std::string& schedule, const std::string& sum_order = "") {
+      return Layout{.pp = static_cast<int>(replicas.size()),
+                    .shard = level,
+                    .schedule = schedule,
+                    .micro_batches = 12,
+                    .bucket_bytes = level == 1 ? 4096 : 0,
+                    .sum_order = sum_order,
+                    .stage_replicas = replicas};
+    };
+    ExpectSame(*model, layout(0, "1f1b"), {layout(0, "gpipe"), layout(1, "1f1b"), layout(1, "gpipe")}, 20);
+    ExpectSame(*model, layout(0, "gpipe", "replica-first"),
+               {layout(0, "1f1b", "replica-first"), layout(2, "1f1b"), layout(2, "gpipe"), layout(3, "1f1b"),
+                layout(3, "gpipe")},
+               20);
+    const auto other = Train(*model, layout(3, "1f1b"), 20);
+    ASSERT_TRUE(other.ok()) << other.status();
+    for (size_t s = 0; s < one->losses.size(); ++s) {
+      EXPECT_NEAR(other->losses[s], one->losses[s], 1e-6 * std::abs(one->losses[s])) << "step " << s;
     }
+  }
+}
+
+// The embedding is tied to the head, which has another number of replicas.
+TEST(StageReplicas, TiedWeightsNeedEqualNumbers) {
+  const auto model = Gpt2();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto refused = PlanOf(*model, {.pp = 2, .micro_batches = 6, .stage_replicas = {3, 1}});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()), testing::HasSubstr("with 3 and with 1 replicas"));
+  for (const int level : {0, 1, 2, 3}) {
+    const auto equal = Train(*model, {.pp = 3, .shard = level, .stage_replicas = {2, 1, 2}}, 5);
+    EXPECT_TRUE(equal.ok()) << equal.status();
   }
 }
 

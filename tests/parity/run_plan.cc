@@ -62,6 +62,7 @@ class RankRun {
     const DeviceOptions device{.index = rank_, .threads = options_.threads};
     MR_ASSIGN_OR_RETURN(device_, options_.open_device ? options_.open_device(options_.device, rank_, device)
                                                       : OpenDevice(options_.device, device));
+    MR_RETURN_IF_ERROR(communicator_->Attach(device_.get()));
     WorkerOptions worker;
     worker.rank = rank_;
     worker.device = device_.get();
@@ -84,11 +85,11 @@ class RankRun {
     for (int i = 0; i < plan_.parameters_size(); ++i) {
       const proto::PlannedParameter& parameter = plan_.parameters(i);
       if (parameter.constant()) continue;
-      std::vector<float> values(Elements(parameter));
+      // Of a divided one only this replica's piece is filled in.
+      std::vector<float> values(Elements(parameter), std::numeric_limits<float>::quiet_NaN());
       absl::Status read = worker_->ReadParameter(i, values.data(), values.size() * 4);
       if (read.ok()) result_.weights[parameter.name()] = values;
       if (!read.ok() && !absl::IsNotFound(read)) return read;
-      // Of a sharded one only this replica's part is filled in.
       std::fill(values.begin(), values.end(), std::numeric_limits<float>::quiet_NaN());
       read = worker_->ReadGradient(i, values.data(), values.size() * 4);
       if (read.ok()) result_.gradients[parameter.name()] = values;
@@ -128,9 +129,20 @@ absl::StatusOr<proto::ExecutionPlan> PlanFor(const proto::Model& model, const Pa
   return plan;
 }
 
+// Fills in what `whole` lacks (NaN). False where both have an element and its bits differ.
+bool TakePieces(const std::vector<float>& piece, std::vector<float>* whole) {
+  for (size_t i = 0; i < piece.size(); ++i) {
+    if (std::isnan(piece[i])) continue;
+    if (std::isnan((*whole)[i])) (*whole)[i] = piece[i];
+    if (std::memcmp(&(*whole)[i], &piece[i], sizeof(float)) != 0) return false;
+  }
+  return true;
+}
+
 absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOptions& options) {
   const int ranks = plan.ranks_size();
-  const auto communicators = MakeInProcessCommunicators(ranks, options.communication);
+  const auto communicators = options.make_communicators ? options.make_communicators(ranks, options.communication)
+                                                        : MakeInProcessCommunicators(ranks, options.communication);
   std::vector<std::unique_ptr<RankRun>> runs;
   for (int r = 0; r < ranks; ++r) {
     runs.push_back(std::make_unique<RankRun>(plan, options, r, communicators[r].get()));
@@ -154,9 +166,7 @@ absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOpt
     // Copies of a tied weight on several ranks must agree; one that does not is kept under a name of its own.
     for (const auto& [name, values] : runs[r]->result().weights) {
       const auto [it, inserted] = all.weights.emplace(name, values);
-      if (!inserted && std::memcmp(it->second.data(), values.data(), values.size() * 4) != 0) {
-        all.weights[absl::StrCat(name, " of rank ", r)] = values;
-      }
+      if (!inserted && !TakePieces(values, &it->second)) all.weights[absl::StrCat(name, " of rank ", r)] = values;
     }
     for (const auto& [name, values] : runs[r]->result().gradients) {
       std::vector<float>& whole = all.gradients.emplace(name, values).first->second;

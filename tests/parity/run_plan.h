@@ -34,6 +34,8 @@ struct RunOptions {
   // Empty: OpenDevice of kernels/backends.h. Called on the rank's thread.
   std::function<absl::StatusOr<std::unique_ptr<Device>>(absl::string_view kind, int rank, const DeviceOptions&)>
       open_device;
+  // One for each rank; empty: in_process.
+  std::function<std::vector<std::unique_ptr<Communicator>>(int ranks, const CommunicatorOptions&)> make_communicators;
 };
 
 struct RunResult {

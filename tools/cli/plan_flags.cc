@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -11,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "kernels/backends.h"
 #include "partitioner/check_devices.h"
 #include "partitioner/cut/pins.h"
 #include "partitioner/expand_cluster.h"
@@ -47,13 +49,15 @@ absl::Status OfFile(absl::string_view path, const absl::Status& status) {
   return status.ok() ? status : absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
-// "cpu:4" -> four devices cpu:0 ... cpu:3 that share this machine's cores.
+// "cpu:4" -> four devices cpu:0 ... cpu:3 that share this machine's cores. A count of 0 may be meant as the name of one
+// device, so what keeps that kind from being used here is said first.
 absl::StatusOr<proto::Cluster> DevicesOf(const std::string& text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   int64_t count = 0;
   if (parts.size() != 2 || parts[0].empty() || !absl::SimpleAtoi(parts[1], &count)) {
     return UsageError(absl::StrCat("--devices=", text, ": KIND:COUNT is needed, for example cpu:4"));
   }
+  if (count == 0) MR_RETURN_IF_ERROR(OpenDevice(parts[0], DeviceOptions()).status());
   MR_RETURN_IF_ERROR(CheckRange("devices", count, 1, kMostDevices));
   return LocalCluster(parts[0], static_cast<int>(count));
 }
@@ -87,6 +91,32 @@ void TellChoices(const std::vector<ScheduleChoice>& choices) {
 
 }  // namespace
 
+absl::Status SetStageReplicas(const PlanFlags& flags, PartitionOptions* options) {
+  if (flags.stage_replicas.empty()) return absl::OkStatus();
+  for (absl::string_view text : absl::StrSplit(flags.stage_replicas, absl::ByAnyChar(",-"))) {
+    int count = 0;
+    if (!absl::SimpleAtoi(text, &count) || count < 1 || count > kMostDevices) {
+      return UsageError(absl::StrCat("--stage-replicas=", flags.stage_replicas,
+                                     ": a number is needed for each stage, for example 3,1"));
+    }
+    options->stage_replicas.push_back(count);
+  }
+  if (flags.pp != 0 && flags.pp != static_cast<int64_t>(options->stage_replicas.size())) {
+    return UsageError(absl::StrCat("--stage-replicas=", flags.stage_replicas, " are ", options->stage_replicas.size(),
+                                   " stages and --pp=", flags.pp));
+  }
+  return absl::OkStatus();
+}
+
+// How many devices the flags ask for, where none are named.
+int64_t DevicesWanted(const PlanFlags& flags) {
+  PartitionOptions options;
+  if (!flags.stage_replicas.empty() && SetStageReplicas(flags, &options).ok() && !options.stage_replicas.empty()) {
+    return std::accumulate(options.stage_replicas.begin(), options.stage_replicas.end(), int64_t{0});
+  }
+  return std::max<int64_t>(1, flags.pp) * flags.dp;
+}
+
 absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
   if (!flags.cluster.empty()) {
     if (!flags.devices.empty()) return UsageError("--devices and --cluster say the same thing twice: give one of them");
@@ -95,7 +125,7 @@ absl::StatusOr<proto::Cluster> ClusterOf(const PlanFlags& flags) {
     MR_RETURN_IF_ERROR(OfFile(flags.cluster, CheckCluster(cluster)));
     return ExpandCluster(cluster);
   }
-  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", std::max<int64_t>(1, flags.pp) * flags.dp)
+  return DevicesOf(flags.devices.empty() ? absl::StrCat("cpu:", DevicesWanted(flags))
                                          : flags.devices);
 }
 
@@ -105,10 +135,14 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   MR_RETURN_IF_ERROR(CheckRange("micro-batches", flags.micro_batches, 1, 1 << 16));
   MR_RETURN_IF_ERROR(CheckRange("pp", flags.pp, 0, kMostDevices));
   MR_RETURN_IF_ERROR(CheckRange("dp", flags.dp, 1, kMostDevices));
-  MR_RETURN_IF_ERROR(CheckRange("shard-optimizer", flags.shard_optimizer, 0, 1));
-  if (!(flags.bucket_mb >= 0 && flags.bucket_mb <= 1 << 20)) {
-    return UsageError(
-        absl::StrCat("--bucket-mb=", flags.bucket_mb, ": megabytes are needed, 0 for one bucket a stage"));
+  MR_RETURN_IF_ERROR(CheckRange("shard-optimizer", flags.shard_optimizer, 0, 3));
+  if (!flags.sum_order.empty()) {
+    MR_RETURN_IF_ERROR(CheckWord("sum-order", flags.sum_order, {"micro-batch-first", "replica-first"}));
+  }
+  if (flags.bucket_mb != -1 && !(flags.bucket_mb >= 0 && flags.bucket_mb <= 1 << 20)) {
+    return UsageError(absl::StrCat("--bucket-mb=", flags.bucket_mb,
+                                   ": megabytes are needed, 0 for one bucket a stage, -1 for what is predicted to be "
+                                   "the quickest"));
   }
   MR_RETURN_IF_ERROR(CheckRange("logits-batch", flags.logits_batch, 1, 1 << 20));
   std::vector<std::string> schedules = ScheduleKinds();
@@ -137,8 +171,11 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   const int64_t devices = options.cluster.devices_size();
   options.dp = static_cast<int>(flags.dp);
   options.shard_optimizer = static_cast<int>(flags.shard_optimizer);
-  options.bucket_bytes = static_cast<int64_t>(flags.bucket_mb * (1 << 20));
-  options.pp = static_cast<int>(flags.pp == 0 ? std::max<int64_t>(1, devices / flags.dp) : flags.pp);
+  options.sum_order = flags.sum_order;
+  options.bucket_bytes = flags.bucket_mb < 0 ? -1 : static_cast<int64_t>(flags.bucket_mb * (1 << 20));
+  MR_RETURN_IF_ERROR(SetStageReplicas(flags, &options));
+  options.pp = static_cast<int>(!options.stage_replicas.empty() ? options.stage_replicas.size()
+                                : flags.pp == 0 ? std::max<int64_t>(1, devices / flags.dp) : flags.pp);
   if (int64_t{options.pp} * options.dp > devices) {
     return ConfigError(absl::StrCat(
         "--pp=", options.pp,
@@ -174,8 +211,14 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->String("cluster", &cluster, "a Cluster file instead of --devices");
   flags->Int("pp", &pp, "pipeline stages; 0: one for each device");
   flags->Int("dp", &dp, "replicas of the pipeline: data parallelism");
-  flags->Int("shard-optimizer", &shard_optimizer, "what replicas divide: 0 nothing, 1 optimizer state (ZeRO 1)");
-  flags->Double("bucket-mb", &bucket_mb, "MiB of gradients that replicas sum together; 0: all of a stage");
+  flags->Int("shard-optimizer", &shard_optimizer,
+             "what replicas divide: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too (ZeRO 1 to 3)");
+  flags->String("stage-replicas", &stage_replicas,
+                "replicas of each stage, where they differ: 3,1; each takes every third micro-batch, or every one");
+  flags->String("sum-order", &sum_order,
+                "what is summed first: micro-batch-first (levels 0 and 1) or replica-first (levels 0, 2 and 3)");
+  flags->Double("bucket-mb", &bucket_mb,
+                "MiB of gradients that replicas sum together; 0: all of a stage; -1: what is predicted to be quickest");
   flags->String("placement", &placement,
                 "which device each rank gets: links (heavy traffic on fast links) or listed (in the cluster's order)");
   flags->Int("micro-batch", &micro_batch, "samples in a micro-batch");

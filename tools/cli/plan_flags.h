@@ -22,7 +22,9 @@ struct PlanFlags {
   int64_t pp = 0;       // 0: one stage per device
   int64_t dp = 1;
   int64_t shard_optimizer = 0;
-  double bucket_mb = 25;
+  std::string sum_order;
+  std::string stage_replicas;  // "3,1"
+  double bucket_mb = -1;
   std::string placement = "links";
   int64_t micro_batch = 1;
   int64_t micro_batches = 4;

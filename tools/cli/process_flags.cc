@@ -38,7 +38,8 @@ absl::StatusOr<std::vector<std::string>> OwnCommandLine() {
 }  // namespace
 
 void ProcessFlags::Declare(FlagSet* flags) {
-  flags->String("comm", &comm_, "in_process, gloo or mpi; default: what the launcher brings, alone in_process");
+  flags->String("comm", &comm_, "in_process, gloo, mpi or nccl; default: what the launcher brings, alone in_process");
+  flags->String("nccl-communicators", &nccl_communicators_, "split: one for each direction of each stage pair; or one");
   flags->Int("rank", &rank_, "of this process, where no launcher says it");
   flags->Int("size", &size_, "ranks of the job, where no launcher says it");
   flags->Int("local-rank", &local_rank_, "among the ranks of this machine");
@@ -70,7 +71,8 @@ absl::StatusOr<bool> ProcessFlags::Supervises(const LaunchContract& contract) co
   const absl::StatusOr<TransportKind> transport = ChooseTransport(comm_, contract);
   if (absl::IsInvalidArgument(transport.status())) return WithExit(transport.status(), kExitUsage);
   MR_RETURN_IF_ERROR(transport.status());
-  return *transport == TransportKind::kGloo && !contract.launched();
+  const bool processes = *transport == TransportKind::kGloo || *transport == TransportKind::kNccl;
+  return processes && !contract.launched();
 }
 
 absl::Status ProcessFlags::Supervise(const proto::ExecutionPlan& plan, bool prefix) const {
@@ -95,6 +97,11 @@ absl::StatusOr<std::unique_ptr<Membership>> ProcessFlags::Join(const LaunchContr
   options.ranks = plan.ranks_size();
   options.plan_hash = plan.hash();
   options.version = kVersion;
+  if (nccl_communicators_ != "split" && nccl_communicators_ != "one") {
+    return WithExit(absl::InvalidArgumentError("--nccl-communicators is split or one"), kExitUsage);
+  }
+  if (options.transport == TransportKind::kNccl) options.nccl_groups = GroupsOf(plan);
+  options.one_nccl_communicator = nccl_communicators_ == "one";
   options.token_file = token_file_;
   options.host = host_;
   options.interface = interface_;

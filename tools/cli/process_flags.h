@@ -33,6 +33,7 @@ class ProcessFlags {
   CommunicatorOptions Waits() const;
 
  private:
+  std::string nccl_communicators_ = "split";
   std::string comm_, coordinator_, token_file_, host_, interface_, tls_certificate_, tls_key_, tls_authority_;
   int64_t rank_ = -1, size_ = -1, local_rank_ = -1;
   uint64_t max_restarts_ = 0, join_seconds_ = 300, heartbeat_seconds_ = 10;

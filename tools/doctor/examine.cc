@@ -4,12 +4,14 @@
 
 #include "kernels/backends.h"
 #include "runtime/comm/mpi/mpi.h"
+#include "runtime/comm/nccl/nccl.h"
 
 namespace millrace {
 
 std::vector<Transport> LinkedTransports() {
   std::vector<Transport> linked = {{"in_process", "ranks that are threads of one process"},
                                    {"gloo", "processes of one machine or many, over TCP"}};
+  if (NcclIsLinked()) linked.push_back({"nccl", "processes with a GPU each, over NCCL, wherever they meet"});
   if (MpiIsLinked()) linked.push_back({"mpi", "processes that mpirun or srun started, over the MPI library"});
   return linked;
 }

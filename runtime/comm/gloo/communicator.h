@@ -41,6 +41,7 @@ class GlooCommunicator : public Communicator, private LinkObserver {
   absl::Status Barrier() override;
   absl::Status AllGather(const void* mine, void* all, uint64_t bytes) override;
   void Abort(absl::Status why) override;
+  absl::Status Failure() const override { return first_error_.Get(); }
 
  private:
   // One posted group, or the messages of one meeting. A ticket is (generation << 32 | index of the record). The rank's

@@ -55,6 +55,7 @@ class MpiCommunicator : public Communicator {
   absl::Status Barrier() override;
   absl::Status AllGather(const void* mine, void* all, uint64_t bytes) override;
   void Abort(absl::Status why) override;
+  absl::Status Failure() const override { return first_error_.Get(); }
 
  private:
   enum Space : uint32_t { kTransfers, kMeetings };  // whose tags they are

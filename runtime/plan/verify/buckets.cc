@@ -7,6 +7,8 @@
 #include "kernels/dtype.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/chunks.h"
+#include "runtime/plan/plan.h"
 #include "runtime/plan/shards.h"
 #include "runtime/plan/verify/bytes.h"
 
@@ -63,13 +65,17 @@ absl::Status AddParameter(const proto::ExecutionPlan& plan, int index, std::vect
     }
     (*seen)[place.rank()] = index;
     PersistentMemory::Rank& rank = memory->ranks[place.rank()];
-    rank.ranges.push_back({place.weight_offset(), *bytes, PersistentRange::kWeight, index, ""});
-    rank.weights[place.weight_offset()] = *bytes;
-    rank.named[parameter.name()].push_back(place.weight_offset());
+    if (!parameter.trainable() || !DividesParameters(plan)) {  // a divided one stands with its bucket, and in chunks
+      rank.ranges.push_back({place.weight_offset(), *bytes, PersistentRange::kWeight, index, ""});
+      rank.weights[place.weight_offset()] = *bytes;
+      rank.named[parameter.name()].push_back(place.weight_offset());
+    }
     for (const proto::GradientPlace& use : place.gradients()) {
       const uint64_t gradient_bytes = AccumulatorBytes(parameter);
-      rank.ranges.push_back({use.offset(), gradient_bytes, PersistentRange::kAccumulator, index, use.node()});
-      rank.accumulators[use.offset()] = gradient_bytes;
+      if (plan.shard_optimizer() < 2) {  // a divided one's whole stands in a chunk
+        rank.ranges.push_back({use.offset(), gradient_bytes, PersistentRange::kAccumulator, index, use.node()});
+      }
+      rank.accumulators[use.offset()] = std::max(rank.accumulators[use.offset()], gradient_bytes);
       rank.named[absl::StrCat("grad/", parameter.name(), "@", use.node())].push_back(use.offset());
     }
   }
@@ -86,6 +92,14 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
   for (const proto::ParameterPlace& place : parameter.places()) places.push_back(place.rank());
   std::sort(group.begin(), group.end());
   std::sort(places.begin(), places.end());
+  for (uint32_t place : places) {
+    const size_t here = RanksAt(plan, static_cast<int>(place)).size();
+    const size_t owners = RanksAt(plan, static_cast<int>(bucket.owner())).size();
+    if (here == owners) continue;
+    return Broken("matching", {},
+                  absl::StrCat("bucket ", b, ": parameter ", Quoted(parameter.name()), " lives on rank ", place, " with ",
+                               here, " replicas and on rank ", bucket.owner(), " with ", owners));
+  }
   if (group != places || parameter.places(0).rank() != bucket.owner()) {
     return Broken("matching", {},
                   absl::StrCat("bucket ", b, ": its group, owner first, is not where parameter ",
@@ -94,13 +108,41 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
   return absl::OkStatus();
 }
 
-// What the replicas need beyond a single pipeline's.
-absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemory::Rank* owner) {
+// The shards of a bucket at its places: of gradients with replicas first, of weights where those are divided.
+absl::Status AddShards(const proto::ExecutionPlan& plan, int b, const std::vector<Shard>& shards,
+                       PersistentMemory* memory) {
   const proto::Bucket& bucket = plan.buckets(b);
+  for (uint32_t p : bucket.parameters()) {
+    int uses = 0;
+    for (const proto::ParameterPlace& place : plan.parameters(static_cast<int>(p)).places()) {
+      PersistentMemory::Rank& rank = memory->ranks[place.rank()];
+      uses += place.gradients_size();
+      if (DividesParameters(plan)) {
+        rank.ranges.push_back({place.weight_offset(), ShardWeightBytes(shards), PersistentRange::kShardWeight, b, ""});
+      }
+      for (const proto::GradientPlace& use : place.gradients()) {
+        if (!ReplicasFirst(plan)) continue;
+        rank.ranges.push_back({use.shard_offset(), ShardBytes(shards), PersistentRange::kShardSum, b, ""});
+      }
+    }
+    if (ReplicasFirst(plan) && uses > 1 && bucket.parameters_size() > 1) {
+      return Broken("index", {},
+                    absl::StrCat("bucket ", b, ": ", Named(plan.parameters(static_cast<int>(p))),
+                                 "is used several times, each place with a sum of its own; it must be alone"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What the replicas need beyond a single pipeline's.
+absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemory* memory) {
+  const proto::Bucket& bucket = plan.buckets(b);
+  PersistentMemory::Rank* const owner = &memory->ranks[bucket.owner()];
   const std::vector<Shard> shards = ShardsOf(plan, bucket);
-  const uint64_t staging = ReplicaStagingBytes(shards);
+  const uint64_t staging = ReplicasFirst(plan) ? 0 : ReplicaStagingBytes(shards);
   if (staging > 0)
     owner->ranges.push_back({bucket.replica_staging_offset(), staging, PersistentRange::kStaging, b, ""});
+  MR_RETURN_IF_ERROR(AddShards(plan, b, shards, memory));
   if (plan.shard_optimizer() == 0) return absl::OkStatus();
   if (bucket.shard_state_offsets_size() != StatesOf(plan.optimizer())) {
     return Broken("index", {},
@@ -108,7 +150,7 @@ absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemo
                                Quoted(plan.optimizer()), " wants ", StatesOf(plan.optimizer())));
   }
   for (uint64_t offset : bucket.shard_state_offsets()) {
-    owner->ranges.push_back({offset, ShardStateBytes(shards), PersistentRange::kShardState, b, ""});
+    owner->ranges.push_back({offset, ShardBytes(shards), PersistentRange::kShardState, b, ""});
   }
   return absl::OkStatus();
 }
@@ -152,8 +194,9 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
       if (place.rank() == bucket.owner()) continue;
       for (int use = 0; use < place.gradients_size(); ++use, ++staged) {
         if (staged >= bucket.staging_offsets_size()) continue;
-        owner.ranges.push_back(
-            {bucket.staging_offsets(staged), AccumulatorBytes(parameter), PersistentRange::kStaging, b, ""});
+        const uint64_t bytes =
+            ReplicasFirst(plan) ? ShardBytes(ShardsOf(plan, bucket)) : AccumulatorBytes(parameter);
+        owner.ranges.push_back({bucket.staging_offsets(staged), bytes, PersistentRange::kStaging, b, ""});
       }
     }
   }
@@ -162,7 +205,7 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
                   absl::StrCat(name, bucket.staging_offsets_size(), " staging offsets for ", staged,
                                " uses away from the owner"));
   }
-  return plan.dp() < 2 ? absl::OkStatus() : AddReplicas(plan, b, &owner);
+  return HasReplicas(plan) ? AddReplicas(plan, b, memory) : absl::OkStatus();
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 #include "runtime/plan/verify/calls.h"
 
+#include <tuple>
+
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/op_rules.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/op_descs.h"
 
 namespace millrace {
@@ -48,7 +51,9 @@ absl::Status CheckCalls(const proto::Program& program, const Wiring& wiring) {
 }
 
 absl::Status CheckPacking(const proto::ExecutionPlan& plan, const std::vector<Wiring>& wirings) {
-  absl::flat_hash_map<std::pair<int, int64_t>, Packing> packings;  // (rank, packed offset)
+  // (rank, packed offset); where chunks take turns in the same bytes, each stage has its own.
+  absl::flat_hash_map<std::tuple<int, int, int64_t>, Packing> packings;
+  const auto turn = [&plan](int stage) { return DividesParameters(plan) ? stage : -1; };
   const auto has_packing = [](const proto::KernelCall& call) {
     return call.packed_offset() >= 0 && call.packed_bytes() > 0;
   };
@@ -62,7 +67,7 @@ absl::Status CheckPacking(const proto::ExecutionPlan& plan, const std::vector<Wi
                         absl::StrCat("stage ", s, ": PREPARE names call ", ref.call(), " (", Quoted(call.node()),
                                      "), which has no packed weights"));
         }
-        packings[{wirings[p].rank_of_stage[s], call.packed_offset()}] = {true, WeightsOf(stage, call)};
+        packings[{wirings[p].rank_of_stage[s], turn(s), call.packed_offset()}] = {true, WeightsOf(stage, call)};
       }
     }
   }
@@ -73,7 +78,7 @@ absl::Status CheckPacking(const proto::ExecutionPlan& plan, const std::vector<Wi
       for (const proto::PhaseProgram& phase : stage.phases()) {
         for (int c = 0; c < phase.calls_size(); ++c) {
           if (!has_packing(phase.calls(c))) continue;
-          const Packing& packing = packings[{here.rank, phase.calls(c).packed_offset()}];
+          const Packing& packing = packings[{here.rank, turn(s), phase.calls(c).packed_offset()}];
           if (!packing.prepared) {
             return Broken("read-before-write", here,
                           absl::StrCat(NameOfCall(s, phase, c), "no PREPARE makes its packed weights"));

@@ -1,5 +1,6 @@
 #include "runtime/plan/verify/completeness.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -35,6 +36,7 @@ class StageRuns {
   absl::Status Check() const {
     if (program_.stages(stage_).phases().empty()) return absl::OkStatus();
     for (uint32_t m = 0; m < program_.micro_batches(); ++m) {
+      if (!TakesMicroBatch(program_.stages(stage_), m)) continue;
       const bool split = at_[proto::B][m] != -1 || at_[proto::W][m] != -1;
       const bool joint = at_[proto::BW][m] != -1;
       if (split && joint) {
@@ -91,7 +93,7 @@ absl::Status CheckMicroBatches(const proto::Program& program, const Wiring& wiri
   // Before a table of (stage, micro-batch) is made: there must be enough instructions to fill it.
   uint64_t runs = 0, wanted = 0;
   for (const proto::StageProgram& stage : program.stages()) {
-    wanted += stage.phases().empty() ? 0 : program.micro_batches();
+    wanted += stage.phases().empty() ? 0 : program.micro_batches() / std::max<uint32_t>(1, stage.replicas());
   }
   for (const proto::RankProgram& rank : program.ranks()) runs += rank.instructions_size();
   if (runs < wanted) {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/verify/ordering.h"
 #include "runtime/plan/verify/slots.h"
@@ -24,13 +25,15 @@ struct Tenant {
 class RankFlow {
  public:
   RankFlow(const proto::Program& program, const Wiring& wiring, const ProgramLayout& layout,
-           const Footprints& footprints, int rank, Ordering order, Slots slots, WorkBudget* budget)
+           const Footprints& footprints, int rank, bool replicas_first, Ordering order, Slots slots,
+           WorkBudget* budget)
       : program_(program),
         list_(program.ranks(rank)),
         wiring_(wiring),
         layout_(layout),
         footprints_(footprints),
         rank_(rank),
+        replicas_first_(replicas_first),
         order_(std::move(order)),
         slots_(std::move(slots)),
         budget_(budget) {}
@@ -87,8 +90,9 @@ class RankFlow {
         }
         return absl::OkStatus();
       case Instruction::STEP:
-      case Instruction::GATHER:
         return ChangeWeights();
+      case Instruction::GATHER:
+        return instruction.chunk() ? absl::OkStatus() : ChangeWeights();
       default:
         return absl::OkStatus();
     }
@@ -105,7 +109,9 @@ class RankFlow {
       MR_RETURN_IF_ERROR(Write(run.slots(touch.position), touch, {run.micro_batch(), run.stage()}));
     }
     for (uint64_t accumulator : footprint.accumulators) {
-      const auto [last, is_new] = added_.emplace(accumulator, run.micro_batch());
+      // With replicas first, chunks may take turns in the same bytes.
+      const std::pair<uint32_t, uint64_t> key = {replicas_first_ ? run.stage() : 0, accumulator};
+      const auto [last, is_new] = added_.emplace(key, run.micro_batch());
       if (run.micro_batch() < last->second) {
         return Fault("accumulation-order",
                      absl::StrCat("adds micro-batch ", run.micro_batch(), " into the accumulator at ", accumulator,
@@ -291,22 +297,24 @@ class RankFlow {
   const ProgramLayout& layout_;
   const Footprints& footprints_;
   const int rank_;
+  const bool replicas_first_;
   const Ordering order_;
   Slots slots_;
   WorkBudget* const budget_;
   int i_ = 0;
   int weights_changed_ = -1;                       // last STEP or GATHER
   std::vector<int> weight_sends_;                  // since then
-  absl::flat_hash_map<uint64_t, uint32_t> added_;  // accumulator -> micro-batch added last
+  absl::flat_hash_map<std::pair<uint32_t, uint64_t>, uint32_t> added_;  // accumulator -> micro-batch added last
 };
 
 }  // namespace
 
-absl::Status CheckDataflow(const proto::Program& program, const Wiring& wiring, const ProgramLayout& layout,
+absl::Status CheckDataflow(const proto::ExecutionPlan& plan, const proto::Program& program, const Wiring& wiring, const ProgramLayout& layout,
                            const PersistentMemory& memory, const Footprints& footprints, int rank, WorkBudget* budget) {
   MR_ASSIGN_OR_RETURN(Ordering order, Ordering::Of(program, wiring, rank));
   MR_ASSIGN_OR_RETURN(Slots slots, Slots::Of(program, layout, rank));
-  RankFlow flow(program, wiring, layout, footprints, rank, std::move(order), std::move(slots), budget);
+  RankFlow flow(program, wiring, layout, footprints, rank, ReplicasFirst(plan), std::move(order), std::move(slots),
+                budget);
   MR_RETURN_IF_ERROR(flow.Follow());
   return flow.CheckLiveBytes(memory.ranks[rank].persistent_bytes);
 }

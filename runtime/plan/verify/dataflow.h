@@ -17,7 +17,7 @@ namespace millrace {
 // footprints[stage][index of the phase in the stage]
 using Footprints = std::vector<std::vector<Footprint>>;
 
-absl::Status CheckDataflow(const proto::Program& program, const Wiring& wiring, const ProgramLayout& layout,
+absl::Status CheckDataflow(const proto::ExecutionPlan& plan, const proto::Program& program, const Wiring& wiring, const ProgramLayout& layout,
                            const PersistentMemory& memory, const Footprints& footprints, int rank, WorkBudget* budget);
 
 }  // namespace millrace

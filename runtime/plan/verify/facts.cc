@@ -75,18 +75,46 @@ absl::Status CheckLinks(const proto::ExecutionPlan& plan) {
   return absl::OkStatus();
 }
 
-// Every replica is the first one again: what is proven of one pipeline holds of all.
-absl::Status CheckReplicas(const proto::ExecutionPlan& plan) {
+// Where a rank must stand. Of several pipelines every one is the first again; of one, a stage's replicas follow the
+// first of them.
+absl::Status CheckPlace(const proto::ExecutionPlan& plan, int r, std::vector<uint32_t>* replicas) {
   const int pipeline = PipelineRanks(plan);
+  const proto::Rank& rank = plan.ranks(r);
+  uint32_t place = static_cast<uint32_t>(r % pipeline), replica = static_cast<uint32_t>(r / pipeline);
+  if (plan.dp() < 2 && rank.pipeline() < static_cast<uint32_t>(r)) {
+    place = plan.ranks(static_cast<int>(rank.pipeline())).pipeline();
+    replica = (*replicas)[place];
+  }
+  ++(*replicas)[place];
+  if (rank.replica() == replica && rank.pipeline() == place) return absl::OkStatus();
+  return Broken("index", {nullptr, r},
+                absl::StrCat("stands at place ", rank.pipeline(), " of replica ", rank.replica(), "; it must be ", place,
+                             " of ", replica));
+}
+
+absl::Status CheckDivision(const proto::ExecutionPlan& plan) {
+  const bool replicas = HasReplicas(plan);
+  if (plan.shard_optimizer() > 3 || (plan.shard_optimizer() > 0 && !replicas)) {
+    return Broken("index", {},
+                  absl::StrCat("shard_optimizer is ", plan.shard_optimizer(), " with dp = ", plan.dp(),
+                               "; this build knows 0, and 1 to 3 where there are replicas"));
+  }
+  const bool replicas_first = plan.sum_order() == proto::REPLICAS_FIRST;
+  if (replicas && plan.shard_optimizer() > 0 && replicas_first != (plan.shard_optimizer() > 1)) {
+    return Broken("index", {},
+                  absl::StrCat("sum_order is ", proto::SumOrder_Name(plan.sum_order()), " with shard_optimizer = ",
+                               plan.shard_optimizer(), "; level 1 sums micro-batches first, 2 and 3 replicas first"));
+  }
+  return absl::OkStatus();
+}
+
+// What is proven of one rank at a place holds of all.
+absl::Status CheckReplicas(const proto::ExecutionPlan& plan) {
+  std::vector<uint32_t> replicas(plan.ranks_size(), 0);
   for (int r = 0; r < plan.ranks_size(); ++r) {
     const proto::Rank& rank = plan.ranks(r);
-    const proto::Rank& first = plan.ranks(r % pipeline);
-    if (rank.replica() != static_cast<uint32_t>(r / pipeline) ||
-        rank.pipeline() != static_cast<uint32_t>(r % pipeline)) {
-      return Broken("index", {nullptr, r},
-                    absl::StrCat("stands at place ", rank.pipeline(), " of replica ", rank.replica(), "; it must be ",
-                                 r % pipeline, " of ", r / pipeline));
-    }
+    MR_RETURN_IF_ERROR(CheckPlace(plan, r, &replicas));
+    const proto::Rank& first = plan.ranks(PlaceOf(plan, r));
     const auto same = [](const proto::Region& a, const proto::Region& b) {
       return a.life() == b.life() && a.offset() == b.offset() && a.bytes() == b.bytes() && a.name() == b.name();
     };
@@ -94,17 +122,11 @@ absl::Status CheckReplicas(const proto::ExecutionPlan& plan) {
         !std::equal(rank.regions().begin(), rank.regions().end(), first.regions().begin(), first.regions().end(),
                     same)) {
       return Broken("matching", {nullptr, r},
-                    absl::StrCat("its arena is not laid out as that of rank ", r % pipeline, ", whose replica it is"));
+                    absl::StrCat("its arena is not laid out as that of rank ", PlaceOf(plan, r),
+                                 ", whose replica it is"));
     }
   }
-  if (plan.shard_optimizer() > 1 || (plan.shard_optimizer() > 0 && plan.dp() < 2)) {
-    return Broken("index", {},
-                  absl::StrCat("shard_optimizer is ", plan.shard_optimizer(), " with dp = ", plan.dp(),
-                               "; this build knows 0, and 1 where there are replicas"));
-  }
-  if (plan.sum_order() == proto::REPLICAS_FIRST) {
-    return Broken("index", {}, "sum_order is replicas first; this build sums micro-batches first");
-  }
+  MR_RETURN_IF_ERROR(CheckDivision(plan));
   if (plan.buckets_size() > 0 && plan.norm_block_elements() == 0) {
     return Broken("figures", {}, "norm_block_elements is 0; the gradient norm is summed over blocks of it");
   }

@@ -139,9 +139,11 @@ class RankMemoryRules {
     };
     switch (value.life()) {
       case proto::PARAMETER:
+        if (InChunk(value)) return absl::OkStatus();
         if (!exactly(memory_.weights)) return Elsewhere(value, "a parameter that this rank keeps");
         return IsItsOwn(value) ? absl::OkStatus() : Elsewhere(value, "where the parameter of that name is");
       case proto::GRADIENT:
+        if (InChunk(value) && IsItsOwn(value)) return absl::OkStatus();
         if (!exactly(memory_.accumulators)) return Elsewhere(value, "an accumulator of this rank");
         return IsItsOwn(value) ? absl::OkStatus() : Elsewhere(value, "the accumulator of that parameter and node");
       case proto::METRIC:
@@ -165,6 +167,11 @@ class RankMemoryRules {
     const auto found = memory_.named.find(value.name());
     return found == memory_.named.end() ||
            std::find(found->second.begin(), found->second.end(), value.offset()) != found->second.end();
+  }
+
+  bool InChunk(const proto::Value& value) const {
+    const auto found = memory_.chunks.find({stage_, value.offset()});
+    return found != memory_.chunks.end() && found->second == value.bytes();
   }
 
   absl::Status CheckPhase(const proto::PhaseProgram& phase) {

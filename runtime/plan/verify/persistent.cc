@@ -6,9 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/verify/buckets.h"
 #include "runtime/plan/verify/bytes.h"
+#include "runtime/plan/verify/chunk_memory.h"
 
 namespace millrace {
 namespace {
@@ -83,6 +85,12 @@ std::string NameOf(const proto::ExecutionPlan& plan, const PersistentRange& rang
                           Quoted(range.name));
     case PersistentRange::kShardState:
       return absl::StrCat("the sharded optimizer state of bucket ", range.index);
+    case PersistentRange::kShardSum:
+      return absl::StrCat("the sharded gradient of bucket ", range.index);
+    case PersistentRange::kShardWeight:
+      return absl::StrCat("the sharded weights of bucket ", range.index);
+    case PersistentRange::kChunk:
+      return absl::StrCat(range.name, " of stage ", range.index);
     case PersistentRange::kState:
       return absl::StrCat("optimizer state of ", Quoted(plan.parameters(range.index).name()));
     case PersistentRange::kStaging:
@@ -99,7 +107,10 @@ bool MayShare(const PersistentRange& a, const PersistentRange& b) {
   if (a.kind != b.kind) return false;
   if (a.kind == PersistentRange::kPacked) return a.begin == b.begin && a.bytes == b.bytes;
   if (a.kind == PersistentRange::kMetric) return a.index != b.index;  // of two programs
-  return a.kind == PersistentRange::kStaging && a.index != b.index;   // of two buckets
+  // Of several parameters of one bucket, which has one shard.
+  const bool shard = a.kind == PersistentRange::kShardSum || a.kind == PersistentRange::kShardWeight;
+  if (shard) return a.index == b.index && a.begin == b.begin;
+  return a.kind == PersistentRange::kStaging && a.index != b.index;  // of two buckets
 }
 
 absl::Status CheckRanges(const proto::ExecutionPlan& plan, int rank, RankMemory* memory) {
@@ -152,6 +163,10 @@ absl::StatusOr<PersistentMemory> CheckPersistentMemory(const proto::ExecutionPla
   }
   MR_RETURN_IF_ERROR(AddParameters(plan, &memory));
   MR_RETURN_IF_ERROR(AddBuckets(plan, &memory));
+  // What is said of a place holds of all ranks there.
+  for (int rank = 0; rank < static_cast<int>(memory.ranks.size()); ++rank) {
+    if (PlaceOf(plan, rank) != rank) memory.ranks[rank] = memory.ranks[PlaceOf(plan, rank)];
+  }
   return memory;
 }
 
@@ -163,7 +178,7 @@ absl::Status CheckPersistentOverlap(const proto::ExecutionPlan& plan, const std:
       RankMemory& rank = memory->ranks[wirings[p].rank_of_stage[stage]];
       for (const proto::PhaseProgram& phase : program.stages(stage).phases()) {
         for (const proto::KernelCall& call : phase.calls()) {
-          if (call.packed_offset() < 0 || call.packed_bytes() == 0) continue;
+          if (call.packed_offset() < 0 || call.packed_bytes() == 0 || DividesParameters(plan)) continue;
           rank.ranges.push_back({static_cast<uint64_t>(call.packed_offset()), call.packed_bytes(),
                                  PersistentRange::kPacked, stage, call.node()});
         }
@@ -176,6 +191,7 @@ absl::Status CheckPersistentOverlap(const proto::ExecutionPlan& plan, const std:
       }
     }
   }
+  MR_RETURN_IF_ERROR(AddChunks(plan, wirings, memory));
   for (size_t rank = 0; rank < memory->ranks.size(); ++rank) {
     MR_RETURN_IF_ERROR(CheckRanges(plan, static_cast<int>(rank), &memory->ranks[rank]));
   }

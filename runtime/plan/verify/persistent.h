@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -16,11 +17,22 @@ namespace millrace {
 
 // Bytes that something permanent occupies on a rank.
 struct PersistentRange {
-  enum Kind { kWeight, kAccumulator, kState, kShardState, kStaging, kPacked, kMetric };
+  enum Kind {
+    kWeight,
+    kAccumulator,
+    kState,
+    kShardState,
+    kShardSum,
+    kShardWeight,
+    kStaging,
+    kPacked,
+    kMetric,
+    kChunk
+  };
   uint64_t begin = 0;
   uint64_t bytes = 0;
   Kind kind = kWeight;
-  int index = 0;     // parameter, bucket (kShardState, kStaging), or stage (kPacked)
+  int index = 0;     // parameter, bucket (kShard..., kStaging), or stage (kPacked, kChunk)
   std::string name;  // of the node or metric, where there is one
 };
 
@@ -35,6 +47,8 @@ struct PersistentMemory {
     absl::flat_hash_map<uint64_t, uint64_t> accumulators;  // offset -> bytes
     // Where the values of these names must lie: "<parameter>" its weight, "grad/<parameter>@<node>" its accumulator.
     absl::flat_hash_map<std::string, std::vector<uint64_t>> named;
+    // Of stages that take turns in the same bytes: (stage, address) of a whole weight or gradient -> bytes.
+    absl::flat_hash_map<std::pair<int, uint64_t>, uint64_t> chunks;
 
     // Does one persistent region hold all these bytes?
     bool Holds(uint64_t begin, uint64_t bytes) const;

@@ -3,9 +3,13 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
+#include "runtime/plan/chunks.h"
+#include "runtime/plan/plan.h"
 #include "runtime/plan/verify/completeness.h"
+#include "runtime/plan/verify/ordering.h"
 
 namespace millrace {
 namespace {
@@ -20,10 +24,16 @@ bool Trains(const proto::Program& program) {
   }
   for (const proto::RankProgram& rank : program.ranks()) {
     for (const Instruction& instruction : rank.instructions()) {
+      if (instruction.chunk()) continue;  // a forward program gathers, too
       if (instruction.kind() >= Instruction::REDUCE && instruction.kind() <= Instruction::GATHER) return true;
     }
   }
   return false;
+}
+
+// The lists of the ranks at a place.
+std::vector<int> ListsAt(const proto::ExecutionPlan& plan, uint32_t place) {
+  return plan.dp() > 1 ? std::vector<int>{static_cast<int>(place)} : RanksAt(plan, static_cast<int>(place));
 }
 
 // The end of a step on one rank: accumulate, REDUCE, NORM, STEP, GATHER, PREPARE.
@@ -37,12 +47,25 @@ class RankSteps {
         wiring_(wiring),
         footprints_(footprints),
         rank_(rank),
+        place_(PlaceOf(plan, rank)),
         budget_(budget) {}
+
+  // Order of this rank's instructions, and what its RUNs add to which bucket.
+  absl::Status Prepare(const Chunks& chunks) {
+    MR_ASSIGN_OR_RETURN(order_, Ordering::Of(program_, wiring_, rank_));
+    for (uint32_t s : list_.stages()) {
+      const proto::StageProgram& stage = program_.stages(static_cast<int>(s));
+      for (const proto::PhaseProgram& phase : stage.phases()) {
+        std::vector<RunGradient>& gradients = adds_[{static_cast<int>(s), phase.phase()}];
+        gradients = chunks.GradientsOf(stage, phase, PlaceOf(plan_, rank_));
+      }
+    }
+    return absl::OkStatus();
+  }
 
   void AddBucket(int bucket, bool several_uses) { buckets_[bucket].several_uses = several_uses; }
   void AddPlace(int bucket, const proto::ParameterPlace& place) {
     weights_[bucket].push_back(place.weight_offset());
-    for (const proto::GradientPlace& use : place.gradients()) bucket_of_[use.offset()] = bucket;
   }
 
   absl::Status Check() {
@@ -50,58 +73,80 @@ class RankSteps {
     if (norm_ < 0) return Broken("completeness", {&program_, rank_}, "has no NORM, but the program trains");
     for (const auto& [b, progress] : buckets_) {
       const proto::Bucket& bucket = plan_.buckets(b);
-      if (bucket.owner() == rank_ && progress.step < 0) return Missing(b, "STEP");
+      if (static_cast<int>(bucket.owner()) == place_ && progress.step < 0) return Missing(b, "STEP");
       const bool sharded = plan_.shard_optimizer() > 0;
-      if ((bucket.group_size() > 1 || sharded) && progress.gather < 0) return Missing(b, "GATHER");
-      if ((progress.several_uses || plan_.dp() > 1) && progress.reduce < 0) return Missing(b, "REDUCE");
+      const bool gathers = sharded && !DividesParameters(plan_);
+      if ((bucket.group_size() > 1 || gathers) && progress.gather < 0) return Missing(b, "GATHER");
+      const bool of_replicas = HasReplicas(plan_) && (!sharded || !ReplicasFirst(plan_));
+      if ((progress.several_uses || of_replicas) && progress.reduce < 0) return Missing(b, "REDUCE");
     }
-    return CheckPacked();
+    return DividesParameters(plan_) ? absl::OkStatus() : CheckPacked();
   }
 
  private:
   struct Progress {
     bool several_uses = false;                // of one parameter
     int reduce = -1, step = -1, gather = -1;  // the last of each
+    int run = -1, call = -1;                  // that added last, with sums over micro-batches first
   };
 
   absl::Status Step(int i, const Instruction& instruction) {
     switch (instruction.kind()) {
       case Instruction::RUN:
-        return Accumulate(i,
-                          footprints_[instruction.stage()][wiring_.phases[instruction.stage()][instruction.phase()]]);
+        return Accumulate(i, instruction);
       case Instruction::REDUCE:
-        if (norm_ >= 0) return Late(i, "NORM", norm_);
-        buckets_[instruction.bucket()].reduce = i;
-        return absl::OkStatus();
+        return Reduce(i, instruction);
       case Instruction::NORM:
         if (norm_ >= 0)
           return Broken("completeness", {&program_, rank_, i},
                         absl::StrCat("the second; the first is instruction ", norm_));
         norm_ = i;
-        return absl::OkStatus();
+        return last_reduce_ < 0 || order_->Before(last_reduce_, i) ? absl::OkStatus() : Unordered(i, last_reduce_);
       case Instruction::STEP:
         return StepOnce(i, &buckets_[instruction.bucket()]);
       case Instruction::GATHER:
-        return Gather(i, instruction, &buckets_[instruction.bucket()]);
+        return instruction.chunk() ? absl::OkStatus() : Gather(i, instruction, &buckets_[instruction.bucket()]);
       case Instruction::PREPARE:
-        return Prepare(i, program_.stages(instruction.stage()));
+        return Repack(i, program_.stages(instruction.stage()));
       default:
         return absl::OkStatus();
     }
   }
 
-  absl::Status Accumulate(int i, const Footprint& footprint) {
+  absl::Status Accumulate(int i, const Instruction& run) {
+    const Footprint& footprint = footprints_[run.stage()][wiring_.phases[run.stage()][run.phase()]];
     if (!budget_->Spend(footprint.accumulators.size() + 1)) {
       return Broken("extent", {&program_, rank_, i}, "the plan has more pieces of memory than can be checked");
     }
-    for (uint64_t accumulator : footprint.accumulators) {
-      if (norm_ >= 0) return Late(i, "NORM", norm_);
-      const auto bucket = bucket_of_.find(accumulator);
-      if (bucket == bucket_of_.end()) continue;
-      Progress& progress = buckets_[bucket->second];
+    if (norm_ >= 0 && !footprint.accumulators.empty()) return Late(i, "NORM", norm_);
+    if (ReplicasFirst(plan_)) return absl::OkStatus();  // its own REDUCE follows it
+    for (const RunGradient& gradient : adds_[{static_cast<int>(run.stage()), run.phase()}]) {
+      Progress& progress = buckets_[gradient.of.bucket];
       if (progress.reduce >= 0) return Late(i, "REDUCE", progress.reduce);
+      progress.run = i;
+      progress.call = gradient.last_call;
     }
     return absl::OkStatus();
+  }
+
+  // One at a time, because all stage what arrives in the same bytes; and behind what they sum up.
+  absl::Status Reduce(int i, const Instruction& reduce) {
+    if (norm_ >= 0) return Late(i, "NORM", norm_);
+    if (last_reduce_ >= 0 && !order_->Before(last_reduce_, i)) return Unordered(i, last_reduce_);
+    last_reduce_ = i;
+    if (reduce.phase() != proto::PHASE_UNSPECIFIED) return absl::OkStatus();
+    Progress& progress = buckets_[reduce.bucket()];
+    progress.reduce = i;
+    if (progress.run < 0 || order_->Before(progress.run, i)) return absl::OkStatus();
+    const bool inside = reduce.has_begins() && static_cast<int>(reduce.begins().instruction()) == progress.run &&
+                        static_cast<int>(reduce.begins().calls()) > progress.call;
+    return inside ? absl::OkStatus() : Unordered(i, progress.run);
+  }
+
+  absl::Status Unordered(int i, int earlier) {
+    return Broken("unordered-bytes", {&program_, rank_, i},
+                  absl::StrCat("and instruction ", earlier, " (", Describe(program_, list_.instructions(earlier)),
+                               ") touch the same bytes, and nothing orders them"));
   }
 
   absl::Status StepOnce(int i, Progress* progress) {
@@ -116,7 +161,7 @@ class RankSteps {
   }
 
   absl::Status Gather(int i, const Instruction& instruction, Progress* progress) {
-    const bool owner = plan_.buckets(instruction.bucket()).owner() == rank_;
+    const bool owner = static_cast<int>(plan_.buckets(instruction.bucket()).owner()) == place_;
     if (owner ? progress->step < 0 : norm_ < 0) {
       return Broken("order", {&program_, rank_, i},
                     owner ? "no STEP of the bucket comes before it" : "no NORM comes before it");
@@ -128,7 +173,7 @@ class RankSteps {
     return absl::OkStatus();
   }
 
-  absl::Status Prepare(int i, const proto::StageProgram& stage) {
+  absl::Status Repack(int i, const proto::StageProgram& stage) {
     if (!budget_->Spend(stage.prepare_size() + 1)) {
       return Broken("extent", {&program_, rank_, i}, "more packed weights than can be checked");
     }
@@ -172,11 +217,12 @@ class RankSteps {
   const proto::RankProgram& list_;
   const Wiring& wiring_;
   const Footprints& footprints_;
-  const int rank_;
+  const int rank_, place_;
   WorkBudget* const budget_;
-  int norm_ = -1;
+  absl::optional<Ordering> order_;
+  int norm_ = -1, last_reduce_ = -1;
   absl::flat_hash_map<int, Progress> buckets_;
-  absl::flat_hash_map<uint64_t, int> bucket_of_;             // accumulator -> bucket
+  absl::flat_hash_map<std::pair<int, int>, std::vector<RunGradient>> adds_;  // by (stage, phase)
   absl::flat_hash_map<int, std::vector<uint64_t>> weights_;  // bucket -> addresses here
   absl::flat_hash_map<uint64_t, int> changed_, packed_;      // address -> last instruction
 };
@@ -198,11 +244,13 @@ absl::Status CheckSteps(const proto::ExecutionPlan& plan, const proto::Program& 
       stepped[p] = true;
       for (const proto::ParameterPlace& place : plan.parameters(p).places()) {
         uses += place.gradients_size();
-        ranks[place.rank()].AddPlace(b, place);
+        for (int rank : ListsAt(plan, place.rank())) ranks[rank].AddPlace(b, place);
       }
       several_uses |= uses > 1;
     }
-    for (uint32_t rank : plan.buckets(b).group()) ranks[rank].AddBucket(b, several_uses);
+    for (uint32_t place : plan.buckets(b).group()) {
+      for (int rank : ListsAt(plan, place)) ranks[rank].AddBucket(b, several_uses);
+    }
   }
   for (int p = 0; p < plan.parameters_size(); ++p) {
     if (plan.parameters(p).trainable() && !stepped[p]) {
@@ -210,7 +258,11 @@ absl::Status CheckSteps(const proto::ExecutionPlan& plan, const proto::Program& 
                     absl::StrCat("parameter ", Quoted(plan.parameters(p).name()), " is in no bucket"));
     }
   }
-  for (RankSteps& rank : ranks) MR_RETURN_IF_ERROR(rank.Check());
+  const Chunks chunks(plan);
+  for (RankSteps& rank : ranks) {
+    MR_RETURN_IF_ERROR(rank.Prepare(chunks));
+    MR_RETURN_IF_ERROR(rank.Check());
+  }
   return absl::OkStatus();
 }
 

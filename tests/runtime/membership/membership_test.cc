@@ -58,7 +58,7 @@ TEST(ChooseTransport, FollowsTheLauncherUnlessAskedOtherwise) {
   EXPECT_EQ(*ChooseTransport("gloo", Contract(0, 2, 1, "mpi")), TransportKind::kGloo);
   const absl::Status unknown = ChooseTransport("glue", alone).status();
   EXPECT_EQ(unknown.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(unknown.message()), HasSubstr("in_process, gloo and mpi"));
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("in_process, gloo, mpi and nccl"));
 }
 
 TEST(Membership, OfAProcessAloneHasAllRanks) {

@@ -192,7 +192,7 @@ TEST_F(Spoiled, UnknownOperator) {
 }
 TEST_F(Spoiled, UnknownKindOfInstruction) {
   const int i = Find(1, Instruction::NORM);
-  at(1, i)->set_kind(Instruction::RELEASE);
+  at(1, i)->set_kind(static_cast<Instruction::Kind>(99));
   ExpectRule("known-op", Place(1, i));
 }
 TEST_F(Spoiled, OperandsDoNotFit) {

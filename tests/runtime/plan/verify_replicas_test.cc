@@ -81,12 +81,12 @@ TEST_F(ReplicaRules, DegreesAreTheRanks) {
   ExpectRule("index", "pp = 2 times dp = 3");
 }
 TEST_F(ReplicaRules, Level) {
-  plan_.set_shard_optimizer(2);
-  ExpectRule("index", "shard_optimizer is 2");
+  plan_.set_shard_optimizer(4);
+  ExpectRule("index", "shard_optimizer is 4");
 }
 TEST_F(ReplicaRules, SumOrder) {
   plan_.set_sum_order(proto::REPLICAS_FIRST);
-  ExpectRule("index", "replicas first");
+  ExpectRule("index", "level 1 sums micro-batches first");
 }
 TEST_F(ReplicaRules, NormBlocks) {
   plan_.set_norm_block_elements(0);
@@ -122,18 +122,21 @@ TEST(Shards, CoverEveryElementOnceAndEndOnBlocks) {
   std::mt19937 random(11);
   const auto next = [&random](uint32_t most) { return random() % most; };
   for (int i = 0; i < 2000; ++i) {
-    std::vector<uint64_t> elements(1 + next(6)), bytes;
-    for (uint64_t& count : elements) {
-      count = next(4) == 0 ? next(3) : next(5000);
-      bytes.push_back(next(5) == 0 ? 8 : 4);
+    std::vector<Divisible> parameters(1 + next(6));
+    std::vector<uint64_t> elements;
+    for (Divisible& parameter : parameters) {
+      parameter.elements = next(4) == 0 ? next(3) : next(5000);
+      parameter.gradient_bytes = next(5) == 0 ? 8 : 4;
+      parameter.weight_bytes = next(2) == 0 ? 2 : 4;
+      elements.push_back(parameter.elements);
     }
     const uint64_t block = 1 + next(300);
     const int replicas = 1 + static_cast<int>(next(7));
-    const std::vector<Shard> shards = ShardsOf(elements, bytes, block, replicas);
+    const std::vector<Shard> shards = ShardsOf(parameters, block, replicas);
     ASSERT_EQ(shards.size(), static_cast<size_t>(replicas));
     std::vector<uint64_t> covered(elements.size(), 0);
     for (const Shard& shard : shards) {
-      uint64_t end = 0;
+      uint64_t end = 0, weight_end = 0;
       for (const ShardPiece& piece : shard.pieces) {
         ASSERT_EQ(piece.first, covered[piece.member]);  // in the order of replicas, without gaps
         ASSERT_EQ(piece.first % block, 0u);
@@ -141,9 +144,13 @@ TEST(Shards, CoverEveryElementOnceAndEndOnBlocks) {
         ASSERT_TRUE(covered[piece.member] % block == 0 || covered[piece.member] == elements[piece.member]);
         ASSERT_GE(piece.shard_offset, end);
         ASSERT_EQ(piece.shard_offset % 256, 0u);
-        end = piece.shard_offset + piece.elements * bytes[piece.member];
+        end = piece.shard_offset + piece.elements * parameters[piece.member].gradient_bytes;
+        ASSERT_GE(piece.weight_offset, weight_end);
+        ASSERT_EQ(piece.weight_offset % 256, 0u);
+        weight_end = piece.weight_offset + piece.elements * parameters[piece.member].weight_bytes;
       }
       ASSERT_LE(end, shard.bytes);
+      ASSERT_LE(weight_end, shard.weight_bytes);
     }
     ASSERT_EQ(covered, elements);
   }

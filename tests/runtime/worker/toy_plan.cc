@@ -30,6 +30,7 @@ class ToyBuilder {
     AddInput("labels", proto::I64, {-1}, proto::Input::LABELS);
     for (int r = 0; r < o_.ranks; ++r) {
       plan_.add_ranks()->set_rank(r);
+      plan_.mutable_ranks(r)->set_pipeline(r);
       metrics_.push_back(Take(r, 512));
     }
     for (int p = 0; p < Parameters(); ++p) AddParameter(p);

@@ -69,7 +69,7 @@ TEST(WorkerFailure, RefusesBrokenPlans) {
   plan.mutable_programs(0)->mutable_stages(0)->mutable_phases(0)->mutable_calls(0)->set_op("Conv");
   EXPECT_EQ(create(plan).code(), absl::StatusCode::kUnimplemented);
   plan = good;
-  plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions(0)->set_kind(proto::Instruction::RELEASE);
+  plan.mutable_programs(0)->mutable_ranks(0)->mutable_instructions(0)->set_kind(proto::Instruction::KIND_UNSPECIFIED);
   EXPECT_EQ(create(plan).code(), absl::StatusCode::kUnimplemented);
   WorkerOptions no_load = ToyWorker(toy, &device);
   no_load.load = nullptr;

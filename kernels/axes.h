@@ -1,12 +1,12 @@
 // Walking several tensors of different strides together, axis by axis.
-#ifndef KERNELS_CPU_AXES_H_
-#define KERNELS_CPU_AXES_H_
+#ifndef KERNELS_AXES_H_
+#define KERNELS_AXES_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-namespace millrace::cpu {
+namespace millrace {
 
 // One axis of a walk over two operands, a and b: its size, and how many elements each operand moves per step.
 struct Axis {
@@ -43,6 +43,6 @@ inline int64_t Steps(const Axes& axes, size_t count) {
   return n;
 }
 
-}  // namespace millrace::cpu
+}  // namespace millrace
 
-#endif  // KERNELS_CPU_AXES_H_
+#endif  // KERNELS_AXES_H_

@@ -1,6 +1,6 @@
-#include "kernels/cpu/axes.h"
+#include "kernels/axes.h"
 
-namespace millrace::cpu {
+namespace millrace {
 
 std::vector<int64_t> DenseStrides(const std::vector<int64_t>& dims) {
   std::vector<int64_t> strides(dims.size());
@@ -34,4 +34,4 @@ Axes Collapse(const Axes& axes) {
   return result;
 }
 
-}  // namespace millrace::cpu
+}  // namespace millrace

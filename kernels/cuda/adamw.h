@@ -1,0 +1,28 @@
+// AdamW on a flat shard.
+#ifndef KERNELS_CUDA_ADAMW_H_
+#define KERNELS_CUDA_ADAMW_H_
+
+#include <cstdint>
+
+#include "kernels/cuda/cuda_api.h"
+#include "kernels/cuda/element.h"
+#include "kernels/cuda/optimizer_math.h"
+
+namespace millrace::cuda {
+
+struct AdamWCall {
+  Element type;  // of the parameters: f32, bf16 or f16; everything else is f32
+  int64_t elements = 0;
+  bool decays = false;
+  const double* hyper = nullptr;
+  void* param = nullptr;
+  float* grad = nullptr;  // left zeroed
+  float* m = nullptr;
+  float* v = nullptr;
+  AdamWFactors* factors = nullptr;  // scratch: one
+};
+Code LaunchAdamW(const AdamWCall& call, StreamHandle stream);
+
+}  // namespace millrace::cuda
+
+#endif  // KERNELS_CUDA_ADAMW_H_
