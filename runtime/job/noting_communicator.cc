@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/device.h"
 #include "proto/status_macros.h"
 #include "runtime/job/whereabouts.h"
 
@@ -19,6 +20,7 @@ class NotingCommunicator : public Communicator {
   // One group of the inner communicator for each peer, so that Wait can tell who is late. Posting never blocks: together
   // or one after another is the same.
   absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override {
+    if (device_memory_) return inner_->Post(group);
     const uint32_t index = Take();
     Record& record = records_[index];
     rest_.assign(group.begin(), group.end());
@@ -38,7 +40,19 @@ class NotingCommunicator : public Communicator {
     return (static_cast<Ticket>(record.generation) << 32) | index;
   }
 
+  // On a device a group is one kernel, and halves of it could wait for each other: groups stay whole, and nobody is named
+  // but by the worker.
+  absl::Status Attach(Device* device) override {
+    device_memory_ = !device->memory_is_hosts();
+    return inner_->Attach(device);
+  }
+
+  absl::StatusOr<Ticket> PostAfter(Stream& stream, absl::Span<const Transfer> group) override {
+    return device_memory_ ? inner_->PostAfter(stream, group) : Communicator::PostAfter(stream, group);
+  }
+
   bool Done(Ticket ticket) override {
+    if (device_memory_) return inner_->Done(ticket);
     const Record* record = Find(ticket);
     if (record == nullptr) return true;
     for (const Part& part : record->parts) {
@@ -48,6 +62,7 @@ class NotingCommunicator : public Communicator {
   }
 
   absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) override {
+    if (device_memory_) return inner_->Wait(ticket, what);
     if (static_cast<uint32_t>(ticket) >= records_.size()) {
       return absl::InvalidArgumentError(absl::StrCat("rank ", rank(), " never issued ticket ", ticket));
     }
@@ -64,6 +79,9 @@ class NotingCommunicator : public Communicator {
     Retire(static_cast<uint32_t>(ticket));
     return status;
   }
+  absl::Status WaitOn(Stream& stream, Ticket ticket, const std::function<std::string()>& what) override {
+    return device_memory_ ? inner_->WaitOn(stream, ticket, what) : Wait(ticket, what);
+  }
 
   absl::Status Barrier() override {
     whereabouts_->WaitFor(kEveryRank);
@@ -78,6 +96,7 @@ class NotingCommunicator : public Communicator {
     return status;
   }
   void Abort(absl::Status why) override { inner_->Abort(std::move(why)); }
+  absl::Status Failure() const override { return inner_->Failure(); }
 
  private:
   struct Part {
@@ -117,6 +136,7 @@ class NotingCommunicator : public Communicator {
 
   const std::shared_ptr<Communicator> inner_;
   Whereabouts* const whereabouts_;
+  bool device_memory_ = false;
   std::deque<Record> records_;  // grows to the largest number of groups in flight
   std::vector<uint32_t> free_;
   std::vector<Transfer> rest_, part_, later_;

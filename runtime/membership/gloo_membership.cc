@@ -1,5 +1,5 @@
-// Ranks that meet at a coordinator and talk over gloo, or over NCCL with gloo for what the host says. Each rank here has its own seat at the rendezvous, taken on the
-// rank's own thread.
+// Ranks that meet at a coordinator and talk over gloo, or over NCCL with gloo for what the host says. Each rank here has
+// its own seat at the rendezvous, taken on the rank's own thread.
 #include <unistd.h>
 
 #include <atomic>
@@ -11,11 +11,7 @@
 #include "absl/time/clock.h"
 #include "proto/status_macros.h"
 #include "runtime/comm/gloo/gloo.h"
-<<<<<<< HEAD
 #include "runtime/comm/nccl/nccl.h"
-#include "runtime/membership/hang_reporting.h"
-=======
->>>>>>> h6-battery
 #include "runtime/membership/kinds.h"
 #include "runtime/membership/own_address.h"
 #include "runtime/membership/seats.h"
@@ -162,7 +158,7 @@ absl::StatusOr<std::shared_ptr<Communicator>> GlooMembership::Join(int rank) {
   absl::StatusOr<std::unique_ptr<Communicator>> connected = MakeGlooCommunicator(seat->exchange(), gloo);
   if (connected.ok() && options_.transport == TransportKind::kNccl) {
     NcclOptions nccl;
-    nccl.waits = options_.waits;
+    nccl.waits = gloo.waits;
     nccl.groups = options_.nccl_groups;
     nccl.one_communicator = options_.one_nccl_communicator;
     connected = MakeNcclCommunicator(&seat->exchange(), *std::move(connected), nccl);

@@ -4,7 +4,7 @@ import time
 
 import jobs
 
-HEARTBEAT = 1  # seconds, of jobs whose rank is stopped
+HEARTBEAT = 2  # seconds, of jobs whose rank is stopped: a busy machine may keep a process waiting for one
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,6 +88,10 @@ absl::Status GlooCommunicator::Announce(Record* record) {
                      " with tag ", transfer.tag,
                      ", but a transfer with that peer, direction and tag is already in flight"));
   }
+  for (const Transfer& transfer : record->transfers) {
+    const HalfKey key = {transfer.peer, transfer.send, transfer.tag};
+    halves_[key].use = ++uses_[key];
+  }
   return absl::OkStatus();
 }
 
@@ -192,6 +196,13 @@ void GlooCommunicator::Ask(const Record& record) {
     question.send = transfer.send;
     question.tag = transfer.tag;
     question.bytes = transfer.bytes;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      const auto half = halves_.find({transfer.peer, transfer.send, transfer.tag});
+      // Messages of a meeting have no halves: their sizes were agreed on.
+      if (half == halves_.end() || half->second.parcel != record.parcels[i].get()) continue;
+      question.use = half->second.use;
+    }
     outbox_.Send(mesh_, transfer.peer, question);
   }
 }

@@ -57,6 +57,7 @@ class GlooCommunicator : public Communicator, private LinkObserver {
   struct Half {
     uint64_t bytes = 0;
     Parcel* parcel = nullptr;
+    uint64_t use = 0;
   };
   struct Peer {
     std::atomic<bool> lost{false};
@@ -118,6 +119,9 @@ class GlooCommunicator : public Communicator, private LinkObserver {
   std::condition_variable watch_;  // for the watcher
   std::atomic<int> parked_{0};
   absl::flat_hash_map<HalfKey, Half> halves_;
+  // How often each has been used. The nth half here belongs to the nth half there: a question that comes late, when the
+  // tag is in use again, must not be taken for one about the new use.
+  absl::flat_hash_map<HalfKey, uint64_t> uses_;
   std::deque<Peer> peers_;
   bool told_ = false, leaving_ = false, stopping_ = false;
   std::thread watcher_;

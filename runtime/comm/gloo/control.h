@@ -31,7 +31,8 @@ struct ControlRecord {
   uint32_t text_bytes = 0;
   uint64_t tag = 0;
   uint64_t bytes = 0;
-  char text[480] = {};
+  uint64_t use = 0;  // the how manieth with that peer, direction and tag
+  char text[472] = {};
 
   void SetText(absl::string_view from);  // cuts what does not fit
   std::string Text() const;

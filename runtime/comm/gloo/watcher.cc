@@ -158,13 +158,16 @@ void GlooCommunicator::Read() {
   outbox_.Send(mesh_, peer, heard);
 }
 
-// A half that is done belongs to an earlier use of the tag: the question came after its bytes.
+// A question about another use of the tag says nothing of this one; nor does one that came after the bytes.
 void GlooCommunicator::Answer(int peer, const ControlRecord& question) {
   uint64_t mine;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     const auto half = halves_.find({peer, question.send == 0, question.tag});
-    if (half == halves_.end() || half->second.bytes == question.bytes || half->second.parcel->Done()) return;
+    if (half == halves_.end() || half->second.use != question.use || half->second.bytes == question.bytes ||
+        half->second.parcel->Done()) {
+      return;
+    }
     mine = half->second.bytes;
   }
   const bool they_send = question.send != 0;
