@@ -17,10 +17,10 @@ class AsyncKernel : public Kernel {
   absl::Status Run(Stream& stream, const KernelArgs& args) const override {
     auto& queue = static_cast<AsyncStream&>(stream);
     std::vector<void*> inputs(args.inputs, args.inputs + inputs_), outputs(args.outputs, args.outputs + outputs_);
-    queue.Put([this, &queue, args = KernelArgs(args), inputs, outputs]() mutable {
+    queue.Put([inner = inner_, &queue, args = KernelArgs(args), inputs, outputs]() mutable {
       args.inputs = inputs.data();
       args.outputs = outputs.data();
-      return inner_->Run(queue.inner(), args);
+      return inner->Run(queue.inner(), args);
     });
     return absl::OkStatus();
   }
@@ -28,15 +28,15 @@ class AsyncKernel : public Kernel {
   absl::Status Pack(Stream& stream, const KernelArgs& args, void* packed) const override {
     auto& queue = static_cast<AsyncStream&>(stream);
     std::vector<void*> inputs(args.inputs, args.inputs + inputs_);
-    queue.Put([this, &queue, args = KernelArgs(args), inputs, packed]() mutable {
+    queue.Put([inner = inner_, &queue, args = KernelArgs(args), inputs, packed]() mutable {
       args.inputs = inputs.data();
-      return inner_->Pack(queue.inner(), args, packed);
+      return inner->Pack(queue.inner(), args, packed);
     });
     return absl::OkStatus();
   }
 
  private:
-  const std::shared_ptr<Kernel> inner_;
+  const std::shared_ptr<Kernel> inner_;  // queues may outlive the kernel
   const size_t inputs_, outputs_;
 };
 
@@ -54,6 +54,7 @@ absl::Status AsyncEvent::Wait() {
 }
 
 AsyncStream::~AsyncStream() {
+  if (device_ != nullptr) device_->Forget(this);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closing_ = true;
@@ -122,6 +123,10 @@ absl::Status AsyncStream::WaitFor(Event* event) {
 
 absl::Status AsyncStream::Synchronize() {
   ++synchronized_;
+  return Drain();
+}
+
+absl::Status AsyncStream::Drain() {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [this] { return queue_.empty() && !busy_; });
   return error_;
@@ -145,7 +150,32 @@ absl::Status AsyncStream::Zero(void* to, uint64_t bytes) {
 
 absl::StatusOr<std::unique_ptr<Stream>> AsyncDevice::NewStream() {
   MR_ASSIGN_OR_RETURN(std::unique_ptr<Stream> inner, inner_->NewStream());
-  return std::make_unique<AsyncStream>(std::move(inner), delay_);
+  auto stream = std::make_unique<AsyncStream>(std::move(inner), delay_, this);
+  std::lock_guard<std::mutex> lock(mutex_);
+  streams_.insert(stream.get());
+  return stream;
+}
+
+void AsyncDevice::Forget(AsyncStream* stream) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  streams_.erase(stream);
+}
+
+absl::Status AsyncDevice::DrainIfAsked() {
+  if (!host_copies_wait_) return absl::OkStatus();
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (AsyncStream* stream : streams_) MR_RETURN_IF_ERROR(stream->Drain());
+  return absl::OkStatus();
+}
+
+absl::Status AsyncDevice::CopyIn(void* device_memory, const void* host, uint64_t bytes) {
+  MR_RETURN_IF_ERROR(DrainIfAsked());
+  return inner_->CopyIn(device_memory, host, bytes);
+}
+
+absl::Status AsyncDevice::CopyOut(void* host, const void* device_memory, uint64_t bytes) {
+  MR_RETURN_IF_ERROR(DrainIfAsked());
+  return inner_->CopyOut(host, device_memory, bytes);
 }
 
 absl::StatusOr<std::unique_ptr<Kernel>> AsyncDevice::NewKernel(const OpDesc& desc) {

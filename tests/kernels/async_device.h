@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -37,10 +38,13 @@ class AsyncEvent : public Event {
   std::shared_ptr<State> state_ = std::make_shared<State>();  // queues may outlive the event
 };
 
+class AsyncDevice;
+
 class AsyncStream : public Stream {
  public:
-  // Before each piece of work the stream sleeps up to `delay`.
-  AsyncStream(std::unique_ptr<Stream> inner, absl::Duration delay) : inner_(std::move(inner)), delay_(delay) {}
+  // Before each piece of work the stream sleeps up to `delay`. `device` (null: none) is told of the stream's end.
+  AsyncStream(std::unique_ptr<Stream> inner, absl::Duration delay, AsyncDevice* device)
+      : inner_(std::move(inner)), delay_(delay), device_(device) {}
   ~AsyncStream() override;
 
   using Work = std::function<absl::Status()>;
@@ -55,12 +59,14 @@ class AsyncStream : public Stream {
   absl::Status Zero(void* to, uint64_t bytes) override;
   void* native() const override { return const_cast<AsyncStream*>(this); }
   int synchronized() const { return synchronized_; }
+  absl::Status Drain();  // as Synchronize, and nobody counts
 
  private:
   void Run();
 
   const std::unique_ptr<Stream> inner_;
   const absl::Duration delay_;
+  AsyncDevice* const device_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Work> queue_;
@@ -73,7 +79,9 @@ class AsyncStream : public Stream {
 // Kernels are those of `inner`, which must outlive it (the reference backend, say).
 class AsyncDevice : public Device {
  public:
-  explicit AsyncDevice(Device* inner, absl::Duration delay = absl::ZeroDuration()) : inner_(inner), delay_(delay) {}
+  // `host_copies_wait`: CopyIn and CopyOut wait for all streams. Those of a GPU do not.
+  explicit AsyncDevice(Device* inner, absl::Duration delay = absl::ZeroDuration(), bool host_copies_wait = false)
+      : inner_(inner), delay_(delay), host_copies_wait_(host_copies_wait) {}
 
   std::string kind() const override { return "async"; }
   std::string name() const override { return "threads that stand for a GPU"; }
@@ -82,18 +90,20 @@ class AsyncDevice : public Device {
   absl::StatusOr<std::unique_ptr<Stream>> NewStream() override;
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override { return std::make_unique<AsyncEvent>(); }
   absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) override;
-  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override {
-    return inner_->CopyIn(device_memory, host, bytes);
-  }
-  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override {
-    return inner_->CopyOut(host, device_memory, bytes);
-  }
+  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override;
+  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override;
 
  private:
+  friend class AsyncStream;
+  void Forget(AsyncStream* stream);
+  absl::Status DrainIfAsked();
   void Free(void*, uint64_t) override {}  // buffers are the inner device's
 
   Device* const inner_;
   const absl::Duration delay_;
+  const bool host_copies_wait_;
+  std::mutex mutex_;
+  std::set<AsyncStream*> streams_;
 };
 
 }  // namespace millrace

@@ -52,11 +52,12 @@ RunOptions Steps() {
   return options;
 }
 
-// An AsyncDevice with the device whose kernels it runs.
+// An AsyncDevice with the device whose kernels it runs. Its copies from and to the host wait for its streams: the
+// worker does not order LOAD, and what is read after a program, behind the kernels that it has queued.
 class OwningAsyncDevice : public AsyncDevice {
  public:
   explicit OwningAsyncDevice(std::unique_ptr<Device> inner)
-      : AsyncDevice(inner.get(), kDelay), inner_(std::move(inner)) {}
+      : AsyncDevice(inner.get(), kDelay, /*host_copies_wait=*/true), inner_(std::move(inner)) {}
 
  private:
   const std::unique_ptr<Device> inner_;
