@@ -15,8 +15,8 @@
 
 namespace millrace::cuda {
 
-// Nothing is launched for an empty grid. A kernel that may need more than 48 KiB of shared memory is told so here, which
-// is what CUDA asks for.
+// Nothing is launched for an empty grid. A kernel that may need more than 48 KiB of shared memory is told so here,
+// which is what CUDA asks for.
 template <typename... Parameters, typename... Args>
 Code LaunchKernel(void (*kernel)(Parameters...), const Launch& at, StreamHandle stream, Args... args) {
   if (at.empty()) return kSuccess;

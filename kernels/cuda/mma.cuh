@@ -1,6 +1,7 @@
 // The tensor cores' warp-wide product of 16-bit matrices with float32 sums, and the loads that feed it.
 //
-// With g = lane / 4 and t = lane % 4, the fragments of D [16,8] += A [16,16] B [16,8] are, two 16-bit values a register:
+// With g = lane / 4 and t = lane % 4, the fragments of D [16,8] += A [16,16] B [16,8] are, two 16-bit values a
+// register:
 //   a[0] = A[g][2t, 2t+1]    a[1] = A[g+8][2t, 2t+1]    a[2] = A[g][2t+8, 2t+9]    a[3] = A[g+8][2t+8, 2t+9]
 //   b[0] = B[2t, 2t+1][g]    b[1] = B[2t+8, 2t+9][g]
 //   d[0], d[1] = D[g][2t, 2t+1]    d[2], d[3] = D[g+8][2t, 2t+1]

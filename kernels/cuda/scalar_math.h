@@ -85,30 +85,48 @@ MR_HOST_DEVICE void MapEach(float (&x)[N]) {
 template <int N>
 MR_HOST_DEVICE void MapAll(MapOp op, float (&x)[N]) {
   switch (op) {
-    case MapOp::kIdentity: return;
-    case MapOp::kNeg: return MapEach<MapOp::kNeg>(x);
-    case MapOp::kRelu: return MapEach<MapOp::kRelu>(x);
-    case MapOp::kTanh: return MapEach<MapOp::kTanh>(x);
-    case MapOp::kSigmoid: return MapEach<MapOp::kSigmoid>(x);
-    case MapOp::kSilu: return MapEach<MapOp::kSilu>(x);
-    case MapOp::kGelu: return MapEach<MapOp::kGelu>(x);
-    case MapOp::kGeluTanh: return MapEach<MapOp::kGeluTanh>(x);
-    case MapOp::kReluGrad: return MapEach<MapOp::kReluGrad>(x);
-    case MapOp::kTanhGrad: return MapEach<MapOp::kTanhGrad>(x);
-    case MapOp::kSigmoidGrad: return MapEach<MapOp::kSigmoidGrad>(x);
-    case MapOp::kSiluGrad: return MapEach<MapOp::kSiluGrad>(x);
-    case MapOp::kGeluGrad: return MapEach<MapOp::kGeluGrad>(x);
-    case MapOp::kGeluTanhGrad: return MapEach<MapOp::kGeluTanhGrad>(x);
+    case MapOp::kIdentity:
+      return;
+    case MapOp::kNeg:
+      return MapEach<MapOp::kNeg>(x);
+    case MapOp::kRelu:
+      return MapEach<MapOp::kRelu>(x);
+    case MapOp::kTanh:
+      return MapEach<MapOp::kTanh>(x);
+    case MapOp::kSigmoid:
+      return MapEach<MapOp::kSigmoid>(x);
+    case MapOp::kSilu:
+      return MapEach<MapOp::kSilu>(x);
+    case MapOp::kGelu:
+      return MapEach<MapOp::kGelu>(x);
+    case MapOp::kGeluTanh:
+      return MapEach<MapOp::kGeluTanh>(x);
+    case MapOp::kReluGrad:
+      return MapEach<MapOp::kReluGrad>(x);
+    case MapOp::kTanhGrad:
+      return MapEach<MapOp::kTanhGrad>(x);
+    case MapOp::kSigmoidGrad:
+      return MapEach<MapOp::kSigmoidGrad>(x);
+    case MapOp::kSiluGrad:
+      return MapEach<MapOp::kSiluGrad>(x);
+    case MapOp::kGeluGrad:
+      return MapEach<MapOp::kGeluGrad>(x);
+    case MapOp::kGeluTanhGrad:
+      return MapEach<MapOp::kGeluTanhGrad>(x);
   }
 }
 
 enum class BinaryOp : int { kAdd, kSub, kMul, kDiv };
 MR_HOST_DEVICE float Combine(BinaryOp op, float a, float b) {
   switch (op) {
-    case BinaryOp::kAdd: return a + b;
-    case BinaryOp::kSub: return a - b;
-    case BinaryOp::kMul: return a * b;
-    default: return a / b;
+    case BinaryOp::kAdd:
+      return a + b;
+    case BinaryOp::kSub:
+      return a - b;
+    case BinaryOp::kMul:
+      return a * b;
+    default:
+      return a / b;
   }
 }
 
