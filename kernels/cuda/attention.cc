@@ -28,7 +28,8 @@ AttentionShape ShapeOf(const OpDesc& desc, int first) {
   s.keys = s.packed ? s.queries : k.dims[1];
   s.q_heads = desc.attributes.Int("q_num_heads", 1);
   s.kv_heads = desc.attributes.Int("kv_num_heads", s.q_heads);
-  s.width = static_cast<int>(q.dims[2] / (s.packed ? s.q_heads + 2 * s.kv_heads : s.q_heads));
+  const int64_t width = q.dims[2] / (s.packed ? s.q_heads + 2 * s.kv_heads : s.q_heads);
+  s.width = static_cast<int>(std::min(width, kMostAttentionWidth + 1));  // more is refused
   s.q_row = q.dims[2];
   s.kv_row = s.packed ? s.q_row : k.dims[2];
   s.causal = desc.attributes.Int("is_causal", 0) != 0;
