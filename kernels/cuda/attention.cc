@@ -28,7 +28,8 @@ AttentionShape ShapeOf(const OpDesc& desc, int first) {
   s.keys = s.packed ? s.queries : k.dims[1];
   s.q_heads = desc.attributes.Int("q_num_heads", 1);
   s.kv_heads = desc.attributes.Int("kv_num_heads", s.q_heads);
-  s.width = static_cast<int>(q.dims[2] / (s.packed ? s.q_heads + 2 * s.kv_heads : s.q_heads));
+  const int64_t width = q.dims[2] / (s.packed ? s.q_heads + 2 * s.kv_heads : s.q_heads);
+  s.width = static_cast<int>(std::min(width, kMostAttentionWidth + 1));  // more is refused
   s.q_row = q.dims[2];
   s.kv_row = s.packed ? s.q_row : k.dims[2];
   s.causal = desc.attributes.Int("is_causal", 0) != 0;
@@ -36,10 +37,17 @@ AttentionShape ShapeOf(const OpDesc& desc, int first) {
   return s;
 }
 
-absl::Status CheckWidth(const OpDesc& desc, int64_t width) {
-  if (width <= kMostAttentionWidth) return absl::OkStatus();
+// Of the plain kernels: how wide a head may be, and how much shared memory its tiles take on this GPU.
+absl::Status CheckWidth(const Machine& machine, const OpDesc& desc, int64_t width, bool backward) {
+  if (width > kMostAttentionWidth) {
+    return absl::UnimplementedError(absl::StrCat(desc.op, " on the cuda backend: heads of ", width, " in ", desc.Key(),
+                                                 "; at most ", kMostAttentionWidth, " are supported"));
+  }
+  const int bytes = AttentionSharedBytes(backward ? 4 : 3, static_cast<int>(width), backward ? 2 : 1);
+  if (bytes <= machine.chip.most_shared_bytes) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrCat(desc.op, " on the cuda backend: heads of ", width, " in ", desc.Key(),
-                                               "; at most ", kMostAttentionWidth, " are supported"));
+                                               " need ", bytes, " bytes of shared memory per block; ",
+                                               machine.chip.name, " has ", machine.chip.most_shared_bytes));
 }
 
 // k and v: tensors of their own, or behind q in its rows.
@@ -93,8 +101,8 @@ class AttentionGradKernel : public CudaKernel {
   absl::Status Launch(CudaStream& stream, const KernelArgs& args) const override {
     AttentionBackwardCall call = {.shape = shape_, .dy = args.inputs[0], .q = args.inputs[1]};
     const bool packed = shape_.packed;
-    const auto [k, v] = PackedOrNot<const void>(shape_, call.q, packed ? nullptr : args.inputs[2],
-                                                packed ? nullptr : args.inputs[3]);
+    const auto [k, v] =
+        PackedOrNot<const void>(shape_, call.q, packed ? nullptr : args.inputs[2], packed ? nullptr : args.inputs[3]);
     call.k = k;
     call.v = v;
     call.y = args.inputs[4];
@@ -105,8 +113,8 @@ class AttentionGradKernel : public CudaKernel {
     call.dk = dk;
     call.dv = dv;
     call.delta = static_cast<float*>(args.scratch);
-    const bool cores = TakesTensorCores(shape_) &&
-                       Aligned({call.dy, call.q, call.k, call.v, call.y, call.dq, call.dk, call.dv});
+    const bool cores =
+        TakesTensorCores(shape_) && Aligned({call.dy, call.q, call.k, call.v, call.y, call.dq, call.dk, call.dv});
     return Launched(stream, (cores ? LaunchMmaAttentionGrad : LaunchAttentionGrad)(call, stream.handle()));
   }
 
@@ -125,7 +133,7 @@ KernelOr NewAttention(const Machine& machine, const OpDesc& desc) {
                               : machine.attention->NewForward(shape, desc.output(1).present());
     if (!absl::IsUnimplemented(fused.status())) return fused;
   }
-  MR_RETURN_IF_ERROR(CheckWidth(desc, shape.width));
+  if (!TakesTensorCores(shape)) MR_RETURN_IF_ERROR(CheckWidth(machine, desc, shape.width, backward));
   if (backward) return std::make_unique<AttentionGradKernel>(shape);
   return std::make_unique<AttentionKernel>(shape, desc.output(1).present());
 }

@@ -1,7 +1,7 @@
 // Attention and its gradient by our own kernels: deterministic, no atomics.
 //
-// FlashAttention (Dao, Fu, Ermon, Rudra, Re, 2022): tiles of queries and keys in shared memory, a running maximum and sum
-// per query instead of the score matrix; backward recomputes the probabilities from the log-sum-exp.
+// FlashAttention (Dao, Fu, Ermon, Rudra, Re, 2022): tiles of queries and keys in shared memory, a running maximum and
+// sum per query instead of the score matrix; backward recomputes the probabilities from the log-sum-exp.
 #ifndef KERNELS_CUDA_ATTENTION_H_
 #define KERNELS_CUDA_ATTENTION_H_
 
@@ -20,15 +20,16 @@ inline constexpr int64_t kMostAttentionWidth = 256;  // what four tiles in share
 struct AttentionShape {
   Element type;  // f32, bf16, f16
   int64_t batch = 0, queries = 0, keys = 0, q_heads = 0, kv_heads = 0;
-  int width = 0;                         // of a head
-  int64_t q_row = 0, kv_row = 0;         // elements from one position to the next, of q and dq, of k, v, dk and dv
+  int width = 0;                  // of a head
+  int64_t q_row = 0, kv_row = 0;  // elements from one position to the next, of q and dq, of k, v, dk and dv
   bool causal = false, packed = false;
   float scale = 1;
 
   constexpr int64_t y_row() const { return q_heads * width; }
 };
 
-// The first element of each tensor; k and v of the packed form point into q. lse: f32 [batch, q_heads, queries], or null.
+// The first element of each tensor; k and v of the packed form point into q. lse: f32 [batch, q_heads, queries], or
+// null.
 struct AttentionForwardCall {
   AttentionShape shape;
   const void* q = nullptr;

@@ -1,6 +1,6 @@
 // Three kernels, no atomics: delta = rowsum(dY * Y); dK and dV by blocks that own keys; dQ by blocks that own queries.
-// Scores and dP are computed twice, which costs less than ordered additions into dQ would. Bound as the forward pass is;
-// 14 T S D operations per head.
+// Scores and dP are computed twice, which costs less than ordered additions into dQ would. Bound as the forward pass
+// is; 14 T S D operations per head.
 //
 // With P = exp(scale Q K' - Lse): dV = P' dY; dS = P * (dY V' - delta); dQ = scale dS K; dK = scale dS' Q.
 #include "kernels/cuda/attention_tile.cuh"

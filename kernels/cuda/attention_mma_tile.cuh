@@ -86,9 +86,7 @@ __device__ __forceinline__ void MultiplyWeights(const float (&weights)[kColumns 
 }
 
 // Of the values sums[..][2 i], sums[..][2 i + 1], i = 0 or 1, this is the row, within the block's 64.
-__device__ __forceinline__ int MmaRow(int i) {
-  return threadIdx.x / kWarp * 16 + threadIdx.x % kWarp / 4 + 8 * i;
-}
+__device__ __forceinline__ int MmaRow(int i) { return threadIdx.x / kWarp * 16 + threadIdx.x % kWarp / 4 + 8 * i; }
 // Of sums[n][j] and sums[n][j + 2], j = 0 or 1, this is the column.
 __device__ __forceinline__ int MmaColumn(int n, int j) { return n * 8 + threadIdx.x % 4 * 2 + j; }
 
@@ -110,8 +108,8 @@ __device__ __forceinline__ void StoreMmaRows(const float (&sums)[kWidth / 8][4],
   }
 }
 
-// Which (sample, head, tile of rows) a task is: tiles vary slowest and from the last to the first, because with a causal
-// mask the last tiles of queries have the most to do.
+// Which (sample, head, tile of rows) a task is: tiles vary slowest and from the last to the first, because with a
+// causal mask the last tiles of queries have the most to do.
 struct MmaTask {
   int64_t batch, head, first_row;
 };

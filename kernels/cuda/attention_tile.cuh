@@ -80,8 +80,8 @@ __device__ __forceinline__ void StoreRows(const float (&sums)[kRowsPerWarp][kPar
   }
 }
 
-// Which (sample, head, tile of rows) a task is: tiles vary slowest and from the last to the first, because with a causal
-// mask the last tiles of queries have the most to do.
+// Which (sample, head, tile of rows) a task is: tiles vary slowest and from the last to the first, because with a
+// causal mask the last tiles of queries have the most to do.
 struct AttentionTask {
   int64_t batch, head, first_row;
 };

@@ -41,8 +41,7 @@ KernelOr NewBinary(const Machine&, const OpDesc& desc) {
         absl::StrCat(desc.op, " on the cuda backend: ", desc.input(0).ToString(), "; only floats are supported"));
   }
   BinaryCall call = {.op = OpOf(desc.op), .type = ElementOf(desc.output(0)), .walk = {}};
-  MR_ASSIGN_OR_RETURN(call.walk,
-                      BroadcastWalk(desc.input(0).dims, desc.input(1).dims, desc.output(0).dims, desc));
+  MR_ASSIGN_OR_RETURN(call.walk, BroadcastWalk(desc.input(0).dims, desc.input(1).dims, desc.output(0).dims, desc));
   return std::make_unique<BinaryOfTensors>(desc.op, call);
 }
 

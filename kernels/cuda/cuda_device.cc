@@ -28,13 +28,14 @@ absl::Status WhyNone(CudaApi& api, Code code, int count) {
   if (driver == 0) {
     return absl::UnavailableError(
         absl::StrCat("no NVIDIA driver was found on this machine (libcuda.so.1): this program has CUDA ",
-                     Version(api.RuntimeVersion()), " kernels, but there is nothing to run them on. Install the driver, "
+                     Version(api.RuntimeVersion()),
+                     " kernels, but there is nothing to run them on. Install the driver, "
                      "or pass the GPU into the container (--gpus all), or use the device kind 'cpu'"));
   }
   if (code == kInsufficientDriver) {
     return absl::UnavailableError(absl::StrCat("the NVIDIA driver of this machine supports CUDA ", Version(driver),
-                                               " and this program was built with CUDA ",
-                                               Version(api.RuntimeVersion()), ": update the driver"));
+                                               " and this program was built with CUDA ", Version(api.RuntimeVersion()),
+                                               ": update the driver"));
   }
   if (code == kNoDevice || (code == kSuccess && count == 0)) {
     return absl::UnavailableError(
@@ -56,11 +57,11 @@ absl::StatusOr<Chip> FindChip(CudaApi& api, int index) {
     found.push_back(absl::StrCat("cuda:", i, " (", Describe(chip), ")"));
     if (i != index) continue;
     if (chip.major >= kOldestMajor) return chip;
-    return absl::UnavailableError(absl::StrCat(found.back(), " is too old: compute capability ", kOldestMajor,
-                                               ".0 or newer is needed"));
+    return absl::UnavailableError(
+        absl::StrCat(found.back(), " is too old: compute capability ", kOldestMajor, ".0 or newer is needed"));
   }
-  return absl::InvalidArgumentError(absl::StrCat("there is no device cuda:", index, "; this machine has ",
-                                                 absl::StrJoin(found, ", ")));
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no device cuda:", index, "; this machine has ", absl::StrJoin(found, ", ")));
 }
 
 CudaDevice::CudaDevice(CudaApi& api, Machine machine, absl::Span<const OpFamily> families)

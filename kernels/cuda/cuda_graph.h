@@ -19,8 +19,7 @@ class CudaGraph {
  public:
   // Calls `work`, which queues on `stream` and on nothing else (or joins other streams by events), and keeps what it
   // queued instead of running it. Nothing is kept when `work` fails. Synchronising inside `work` is an error.
-  static absl::StatusOr<std::unique_ptr<CudaGraph>> Capture(CudaStream& stream,
-                                                            absl::FunctionRef<absl::Status()> work);
+  static absl::StatusOr<std::unique_ptr<CudaGraph>> Capture(CudaStream& stream, absl::FunctionRef<absl::Status()> work);
   ~CudaGraph();
 
   absl::Status Launch(CudaStream& stream) const;

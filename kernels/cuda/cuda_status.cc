@@ -15,8 +15,8 @@ bool IsFromKernel(Code code) {
 
 absl::Status ToStatus(CudaApi& api, Code code, int device, absl::string_view what) {
   if (code == kSuccess) return absl::OkStatus();
-  const std::string message = absl::StrCat("cuda:", device, ": ", what, ": ", api.ErrorName(code), ": ",
-                                           api.ErrorText(code));
+  const std::string message =
+      absl::StrCat("cuda:", device, ": ", what, ": ", api.ErrorName(code), ": ", api.ErrorText(code));
   if (code == kOutOfMemory) return absl::ResourceExhaustedError(message);
   if (code == kNoDevice || code == kInsufficientDriver) return absl::UnavailableError(message);
   if (IsFromKernel(code)) {

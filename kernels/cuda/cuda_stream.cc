@@ -21,9 +21,7 @@ CudaEvent::~CudaEvent() { target_.api->EventDestroy(handle_); }
 
 bool CudaEvent::Ready() const { return target_.api->EventQuery(handle_) != kNotReady; }
 
-absl::Status CudaEvent::Wait() {
-  return target_.Check(target_.api->EventSynchronize(handle_), "waiting for an event");
-}
+absl::Status CudaEvent::Wait() { return target_.Check(target_.api->EventSynchronize(handle_), "waiting for an event"); }
 
 absl::StatusOr<std::unique_ptr<CudaStream>> CudaStream::Make(Target target) {
   MR_RETURN_IF_ERROR(target.Enter());

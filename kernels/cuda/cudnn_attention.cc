@@ -158,8 +158,7 @@ class CudnnAttention : public AttentionLibrary {
 
 absl::StatusOr<std::shared_ptr<AttentionLibrary>> MakeCudnnAttention(Target target) {
   MR_ASSIGN_OR_RETURN(const CudnnLibrary* const cudnn, CudnnLibrary::Load());
-  return std::shared_ptr<AttentionLibrary>(
-      std::make_shared<CudnnAttention>(std::make_shared<Handles>(*cudnn, target)));
+  return std::shared_ptr<AttentionLibrary>(std::make_shared<CudnnAttention>(std::make_shared<Handles>(*cudnn, target)));
 }
 
 }  // namespace millrace::cuda

@@ -138,15 +138,14 @@ bool CudnnGraph::IsDeterministic(const CudnnDescriptor& config) const {
   const CudnnDescriptor engine = calls.Make(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t handle = engine.get();
   int64_t count = 0;
-  calls.Note(cudnn_.GetAttribute(config.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
-                                 &handle),
-             "reading an engine");
+  calls.Note(
+      cudnn_.GetAttribute(config.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &handle),
+      "reading an engine");
   cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
   calls.Note(cudnn_.GetAttribute(engine.get(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                  CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes),
              "reading an engine's notes");
-  return calls.status().ok() &&
-         std::find(notes, notes + count, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == notes + count;
+  return calls.status().ok() && std::find(notes, notes + count, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == notes + count;
 }
 
 absl::StatusOr<CudnnPlan> CudnnGraph::Plan(cudnnHandle_t handle) {

@@ -72,8 +72,8 @@ class CudnnGraph {
   explicit CudnnGraph(const CudnnLibrary& cudnn) : cudnn_(cudnn), calls_(cudnn) {}
 
   Id Tensor(cudnnDataType_t type, const Dims& dims, const Dims& strides);  // in device memory
-  Id Scalar();                                                             // a float in host memory, given with the call
-  Id Virtual(cudnnDataType_t type, const Dims& dims);                      // never in memory; dense
+  Id Scalar();                                         // a float in host memory, given with the call
+  Id Virtual(cudnnDataType_t type, const Dims& dims);  // never in memory; dense
 
   void Matmul(Id a, Id b, Id c);
   void Reduce(cudnnReduceTensorOp_t op, Id x, Id y);

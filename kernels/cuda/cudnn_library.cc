@@ -8,8 +8,7 @@ namespace millrace::cuda {
 namespace {
 
 absl::StatusOr<const CudnnLibrary*> LoadOnce() {
-  MR_ASSIGN_OR_RETURN(const DynamicLibrary library,
-                      DynamicLibrary::Open(absl::StrCat("libcudnn.so.", CUDNN_MAJOR)));
+  MR_ASSIGN_OR_RETURN(const DynamicLibrary library, DynamicLibrary::Open(absl::StrCat("libcudnn.so.", CUDNN_MAJOR)));
   auto* cudnn = new CudnnLibrary;
   for (const absl::Status& status : {
            library.Resolve("cudnnGetVersion", &cudnn->GetVersion),

@@ -20,10 +20,14 @@ struct TypeTag {
 template <typename Launcher>
 Code ForFloatType(Element type, const Launcher& launch) {
   switch (type) {
-    case Element::kF32: return launch(TypeTag<float>());
-    case Element::kBF16: return launch(TypeTag<__nv_bfloat16>());
-    case Element::kF16: return launch(TypeTag<__half>());
-    default: return kInvalidValue;
+    case Element::kF32:
+      return launch(TypeTag<float>());
+    case Element::kBF16:
+      return launch(TypeTag<__nv_bfloat16>());
+    case Element::kF16:
+      return launch(TypeTag<__half>());
+    default:
+      return kInvalidValue;
   }
 }
 
@@ -37,9 +41,12 @@ Code ForIndexType(int64_t most, const Launcher& launch) {
 template <typename Launcher>
 Code For16BitType(Element type, const Launcher& launch) {
   switch (type) {
-    case Element::kBF16: return launch(TypeTag<__nv_bfloat16>());
-    case Element::kF16: return launch(TypeTag<__half>());
-    default: return kInvalidValue;
+    case Element::kBF16:
+      return launch(TypeTag<__nv_bfloat16>());
+    case Element::kF16:
+      return launch(TypeTag<__half>());
+    default:
+      return kInvalidValue;
   }
 }
 

@@ -1,5 +1,5 @@
-// A library that is loaded when it is first needed: cuBLASLt alone is half a gigabyte, and a program that trains on CPUs
-// should neither wait for it nor fail to start without it.
+// A library that is loaded when it is first needed: cuBLASLt alone is half a gigabyte, and a program that trains on
+// CPUs should neither wait for it nor fail to start without it.
 #ifndef KERNELS_CUDA_DYNAMIC_LIBRARY_H_
 #define KERNELS_CUDA_DYNAMIC_LIBRARY_H_
 

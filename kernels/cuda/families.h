@@ -1,5 +1,5 @@
-// The kernel families of the CUDA backend: each makes the prepared kernels of a few related operators. cuda.cc holds the
-// table from operator name to family. Every desc has passed kernels/op_rules.h before it comes here.
+// The kernel families of the CUDA backend: each makes the prepared kernels of a few related operators. cuda.cc holds
+// the table from operator name to family. Every desc has passed kernels/op_rules.h before it comes here.
 //
 // How an operator is written, with Gelu and its kin as the example:
 //
@@ -13,10 +13,11 @@
 //   unary.cc       The family: element types checked, geometry (launch.h) and scratch fixed at preparation; a
 //                  CudaKernel whose Launch passes addresses on. Nothing is decided per call but what addresses decide.
 //
-// The .cu goes into a FAMILY_kernels target, its header into :launchers, the .cc into FAMILY (BUILD.bazel), the operator
-// into op_table.cc. Launch by LaunchKernel, never by <<<>>>, and take dynamic shared memory by MR_DYNAMIC_SHARED: then
-// g++ compiles the file too, for the emulator of tests/kernels/cuda (add it to emulated_kernels), and the conformance
-// suite runs the kernel on any machine: //tests/conformance:emulated_cuda_kernels_test.
+// The .cu goes into a FAMILY_kernels target, its header into :launchers, the .cc into FAMILY (BUILD.bazel), the
+// operator into op_table.cc. Launch by LaunchKernel, never by <<<>>>, and take dynamic shared memory by
+// MR_DYNAMIC_SHARED: then g++ compiles the file too, for the emulator of tests/kernels/cuda (add it to
+// emulated_kernels), and the conformance suite runs the kernel on any machine:
+// //tests/conformance:emulated_cuda_kernels_test.
 //
 // Rules. Never the default stream. No waiting, no allocation, nothing that cannot be captured into a graph. No
 // floating-point atomics, no result that depends on the number of multiprocessors: sums go in a fixed tree

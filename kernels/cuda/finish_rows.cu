@@ -1,5 +1,5 @@
-// Bound by memory: 2 to 4 accesses per element. A pass that an epilogue would save, for the activations that no epilogue
-// knows.
+// Bound by memory: 2 to 4 accesses per element. A pass that an epilogue would save, for the activations that no
+// epilogue knows.
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/finish_rows.h"
 #include "kernels/cuda/launch_kernel.cuh"
@@ -52,8 +52,8 @@ Code LaunchFinish(const FinishCall& call, StreamHandle stream) {
     const int n = VectorElements(sizeof(T), {Address(call.product), Address(call.bias), Address(call.residual),
                                              Address(call.pre), Address(call.y), call.columns * sizeof(T)});
     return LaunchKernel(n == 1 ? FinishKernel<T, 1> : FinishKernel<T, kPerAccess<T>>, ForElements(elements, n), stream,
-                        call.activation, of(call.product), of(call.bias), of(call.residual),
-                        static_cast<T*>(call.pre), static_cast<T*>(call.y), elements, call.columns);
+                        call.activation, of(call.product), of(call.bias), of(call.residual), static_cast<T*>(call.pre),
+                        static_cast<T*>(call.y), elements, call.columns);
   });
 }
 

@@ -4,9 +4,14 @@
 
 #ifdef __CUDACC__
 #define MR_HOST_DEVICE __host__ __device__ __forceinline__
-#define MR_UNROLL _Pragma("unroll")
 #else
 #define MR_HOST_DEVICE inline
+#endif
+
+// nvcc gives host code to g++, which knows no such pragma.
+#ifdef __CUDA_ARCH__
+#define MR_UNROLL _Pragma("unroll")
+#else
 #define MR_UNROLL
 #endif
 

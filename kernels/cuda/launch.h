@@ -10,9 +10,9 @@
 namespace millrace::cuda {
 
 inline constexpr int kWarp = 32;
-inline constexpr int kThreads = 256;           // of a block that only streams memory
-inline constexpr int kMostThreads = 1024;      // of any block
-inline constexpr int kAccessBytes = 16;        // the widest load and store of one thread
+inline constexpr int kThreads = 256;       // of a block that only streams memory
+inline constexpr int kMostThreads = 1024;  // of any block
+inline constexpr int kAccessBytes = 16;    // the widest load and store of one thread
 inline constexpr int64_t kMostGridX = 0x7fffffff;
 inline constexpr int64_t kMostGridYZ = 65535;
 // Blocks beyond this many stride over the rest: a grid is large enough to fill any GPU and small enough to start fast.
@@ -22,7 +22,7 @@ constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 
 struct Launch {
-  int64_t blocks = 0;    // gridDim.x
+  int64_t blocks = 0;  // gridDim.x
   int blocks_y = 1, blocks_z = 1;
   int threads = 0;       // blockDim.x
   int shared_bytes = 0;  // dynamic; beyond 48 KiB the kernel's attribute must be raised first

@@ -1,6 +1,8 @@
 // LinearCrossEntropy: a chunk of rows at a time. The chunk's scores are one product; they become losses and, in place,
 // their own gradient; two more products turn that into the gradients of the input and of the weight. Scores of all rows
 // never exist. They are kept in the type of the input, as is usual with 16-bit training; every sum is float32 or wider.
+#include "kernels/cuda/linear_cross_entropy.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -8,7 +10,6 @@
 #include "kernels/cuda/cuda_kernel.h"
 #include "kernels/cuda/element_types.h"
 #include "kernels/cuda/families.h"
-#include "kernels/cuda/linear_cross_entropy.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/softmax_chunk.h"
 
@@ -24,7 +25,8 @@ LinearCrossEntropySizes SizesOf(const OpDesc& desc) {
   s.ld = RoundUp(s.classes, kAccessBytes / SizeOf(s.type));
   s.input_gradient = desc.output(2).present();
   s.weight_gradient = desc.output(3).present();
-  const int64_t most = std::max(kScoresPerChunk / std::max<int64_t>(1, s.classes) / kChunkUnit, int64_t{1}) * kChunkUnit;
+  const int64_t most =
+      std::max(kScoresPerChunk / std::max<int64_t>(1, s.classes) / kChunkUnit, int64_t{1}) * kChunkUnit;
   const int64_t chunks = CeilDiv(s.rows, most);
   s.chunk = chunks == 0 ? kChunkUnit : RoundUp(CeilDiv(s.rows, chunks), kChunkUnit);
   return s;
@@ -95,7 +97,8 @@ absl::StatusOr<ChunkProducts> PrepareChunk(const Machine& machine, const LinearC
 
 class LinearCrossEntropyKernel : public CudaKernel {
  public:
-  LinearCrossEntropyKernel(const LinearCrossEntropySizes& sizes, int64_t ignore, ChunkProducts whole, ChunkProducts last)
+  LinearCrossEntropyKernel(const LinearCrossEntropySizes& sizes, int64_t ignore, ChunkProducts whole,
+                           ChunkProducts last)
       : CudaKernel("LinearCrossEntropy", {.scratch_bytes = LinearCrossEntropyScratch(sizes).total}),
         s_(sizes),
         at_(sizes),
@@ -144,8 +147,7 @@ class LinearCrossEntropyKernel : public CudaKernel {
     }
     if (!s_.input_gradient) return absl::OkStatus();
     return products.input_gradient->Run(
-        stream,
-        {.a = scores, .b = args.inputs[1], .d = Out<char>(args, 2) + begin, .workspace = workspace});
+        stream, {.a = scores, .b = args.inputs[1], .d = Out<char>(args, 2) + begin, .workspace = workspace});
   }
 
   const LinearCrossEntropySizes s_;

@@ -17,22 +17,33 @@ constexpr int kCandidates = 8;
 
 cudaDataType_t TypeOf(Element element) {
   switch (element) {
-    case Element::kBF16: return CUDA_R_16BF;
-    case Element::kF16: return CUDA_R_16F;
-    default: return CUDA_R_32F;
+    case Element::kBF16:
+      return CUDA_R_16BF;
+    case Element::kF16:
+      return CUDA_R_16F;
+    default:
+      return CUDA_R_32F;
   }
 }
 
 cublasLtEpilogue_t EpilogueOf(Epilogue epilogue) {
   switch (epilogue) {
-    case Epilogue::kBias: return CUBLASLT_EPILOGUE_BIAS;
-    case Epilogue::kRelu: return CUBLASLT_EPILOGUE_RELU;
-    case Epilogue::kReluBias: return CUBLASLT_EPILOGUE_RELU_BIAS;
-    case Epilogue::kGelu: return CUBLASLT_EPILOGUE_GELU;
-    case Epilogue::kGeluBias: return CUBLASLT_EPILOGUE_GELU_BIAS;
-    case Epilogue::kGeluAux: return CUBLASLT_EPILOGUE_GELU_AUX;
-    case Epilogue::kGeluAuxBias: return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
-    default: return CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::kBias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::kRelu:
+      return CUBLASLT_EPILOGUE_RELU;
+    case Epilogue::kReluBias:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
+    case Epilogue::kGelu:
+      return CUBLASLT_EPILOGUE_GELU;
+    case Epilogue::kGeluBias:
+      return CUBLASLT_EPILOGUE_GELU_BIAS;
+    case Epilogue::kGeluAux:
+      return CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::kGeluAuxBias:
+      return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    default:
+      return CUBLASLT_EPILOGUE_DEFAULT;
   }
 }
 
@@ -79,8 +90,8 @@ class LtCalls {
   absl::Status status_;
 };
 
-cublasLtMatrixLayoutOpaque_t Layout(const LtLibrary& lt, LtCalls& calls, Element type, const ColumnMajor::Matrix& matrix,
-                                    int64_t batch, int64_t stride) {
+cublasLtMatrixLayoutOpaque_t Layout(const LtLibrary& lt, LtCalls& calls, Element type,
+                                    const ColumnMajor::Matrix& matrix, int64_t batch, int64_t stride) {
   cublasLtMatrixLayoutOpaque_t layout;
   calls.Do(lt.MatrixLayoutInit(&layout, sizeof(layout), TypeOf(type), static_cast<uint64_t>(matrix.rows),
                                static_cast<uint64_t>(matrix.columns), matrix.ld));

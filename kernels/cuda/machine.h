@@ -15,8 +15,8 @@ class AttentionLibrary;
 // needs one then takes its own path, or says UNAVAILABLE.
 struct Machine {
   Chip chip;
-  bool tf32 = false;             // float32 products may round their operands to 10 bits of mantissa
-  std::shared_ptr<MatMulLibrary> matmuls;  // cuBLASLt
+  bool tf32 = false;                            // float32 products may round their operands to 10 bits of mantissa
+  std::shared_ptr<MatMulLibrary> matmuls;       // cuBLASLt
   std::shared_ptr<AttentionLibrary> attention;  // cuDNN
 };
 

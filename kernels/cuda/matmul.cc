@@ -1,5 +1,5 @@
-// MatMul, Gemm and FusedMatMul: library products, with as much of what follows as an epilogue can do, else a pass of our
-// own. Weights are not packed: cuBLASLt reads them as they are.
+// MatMul, Gemm and FusedMatMul: library products, with as much of what follows as an epilogue can do, else a pass of
+// our own. Weights are not packed: cuBLASLt reads them as they are.
 #include <utility>
 
 #include "kernels/cuda/cuda_kernel.h"
@@ -34,9 +34,7 @@ class MatMulKernel : public CudaKernel {
 
  private:
   // Where the product goes: what is done to it later starts from `pre` when that is kept.
-  void* Target(const KernelArgs& args) const {
-    return plan_.finish && shape_.pre ? args.outputs[1] : args.outputs[0];
-  }
+  void* Target(const KernelArgs& args) const { return plan_.finish && shape_.pre ? args.outputs[1] : args.outputs[0]; }
 
   ProductMemory MemoryOf(const KernelArgs& args, const MatMulShape::Begin& begin) const {
     const auto at = [&](void* memory, int64_t element) -> void* {

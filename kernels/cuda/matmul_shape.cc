@@ -43,7 +43,8 @@ absl::Status SetBatch(const OpDesc& desc, MatMulShape* shape) {
   const int64_t calls = Steps(axes, axes.size() - 1);
   if (calls > kMostCalls) {
     return absl::UnimplementedError(absl::StrCat(desc.op, " on the cuda backend: the broadcast of ", desc.Key(),
-                                                 " takes ", calls, " products; at most ", kMostCalls, " are supported"));
+                                                 " takes ", calls, " products; at most ", kMostCalls,
+                                                 " are supported"));
   }
   shape->calls.clear();
   for (int64_t i = 0; i < calls; ++i) {

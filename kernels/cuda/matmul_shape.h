@@ -33,7 +33,8 @@ struct MatMulShape {
 // UNIMPLEMENTED for a broadcast that would take very many calls.
 absl::StatusOr<MatMulShape> MatMulShapeOf(const OpDesc& desc);
 
-// The epilogue that does all that follows the product, or as much as one can: then, `finish` is what remains to be done.
+// The epilogue that does all that follows the product, or as much as one can: then, `finish` is what remains to be
+// done.
 struct EpiloguePlan {
   Epilogue epilogue = Epilogue::kNone;
   bool c_is_residual = false;  // beta = 1, C = residual

@@ -12,17 +12,23 @@ namespace millrace::cuda {
 // As LoadUpTo; `from` is aligned to N elements only if `aligned`.
 template <bool aligned, int N, typename T>
 __device__ __forceinline__ void LoadMaybeAligned(const T* from, int64_t left, float (&to)[N]) {
-  if constexpr (aligned) return LoadUpTo(from, left, to);
+  if constexpr (aligned) {
+    LoadUpTo(from, left, to);
+  } else {
 #pragma unroll
-  for (int i = 0; i < N; ++i) to[i] = i < left ? ToFloat(from[i]) : 0.0f;
+    for (int i = 0; i < N; ++i) to[i] = i < left ? ToFloat(from[i]) : 0.0f;
+  }
 }
 
 template <bool aligned, int N, typename T>
 __device__ __forceinline__ void StoreMaybeAligned(const float (&from)[N], int64_t left, T* to) {
-  if constexpr (aligned) return StoreUpTo(from, left, to);
+  if constexpr (aligned) {
+    StoreUpTo(from, left, to);
+  } else {
 #pragma unroll
-  for (int i = 0; i < N; ++i) {
-    if (i < left) to[i] = FromFloat<T>(from[i]);
+    for (int i = 0; i < N; ++i) {
+      if (i < left) to[i] = FromFloat<T>(from[i]);
+    }
   }
 }
 

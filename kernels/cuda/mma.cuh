@@ -1,6 +1,7 @@
 // The tensor cores' warp-wide product of 16-bit matrices with float32 sums, and the loads that feed it.
 //
-// With g = lane / 4 and t = lane % 4, the fragments of D [16,8] += A [16,16] B [16,8] are, two 16-bit values a register:
+// With g = lane / 4 and t = lane % 4, the fragments of D [16,8] += A [16,16] B [16,8] are, two 16-bit values a
+// register:
 //   a[0] = A[g][2t, 2t+1]    a[1] = A[g+8][2t, 2t+1]    a[2] = A[g][2t+8, 2t+9]    a[3] = A[g+8][2t+8, 2t+9]
 //   b[0] = B[2t, 2t+1][g]    b[1] = B[2t+8, 2t+9][g]
 //   d[0], d[1] = D[g][2t, 2t+1]    d[2], d[3] = D[g+8][2t, 2t+1]
@@ -12,16 +13,21 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace millrace::cuda {
 
 __device__ __forceinline__ uint32_t PackPair(__nv_bfloat16, float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
+  uint32_t bits;
+  memcpy(&bits, &pair, sizeof(bits));
+  return bits;
 }
 __device__ __forceinline__ uint32_t PackPair(__half, float low, float high) {
   const __half2 pair = __floats2half2_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
+  uint32_t bits;
+  memcpy(&bits, &pair, sizeof(bits));
+  return bits;
 }
 
 // The tests' emulator brings these three itself.

@@ -8,7 +8,8 @@ bool CudaIsLinked() { return false; }
 absl::StatusOr<std::unique_ptr<Device>> OpenCuda(const DeviceOptions&) {
   return absl::UnavailableError(
       "this program was built without CUDA: it has no kernels for GPUs. Install the CUDA toolkit 13 with cuBLAS and "
-      "cuDNN 9 in /usr/local/cuda, or name its folder in CUDA_HOME, run tools/setup.sh, which finds it, and build again; "
+      "cuDNN 9 in /usr/local/cuda, or name its folder in CUDA_HOME, run tools/setup.sh, which finds it, and build "
+      "again; "
       "or use the device kind 'cpu'");
 }
 

@@ -1,7 +1,7 @@
 // Bound by shared memory at about a fifth of the device's float32 rate; tensor cores are cuBLASLt's. A block computes a
 // tile of 32 x 32: its 256 threads take 4 rows of one column each, and walk over k in tiles of 32.
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/plain_gemm.h"
 

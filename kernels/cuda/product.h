@@ -23,8 +23,8 @@ constexpr bool HasBias(Epilogue e) {
 }
 constexpr bool HasAux(Epilogue e) { return e == Epilogue::kGeluAux || e == Epilogue::kGeluAuxBias; }
 
-// D [m,n] = epilogue(alpha A' B' + beta C), where A' is m x k, or stored as k x m and transposed; B' likewise. C has D's
-// layout and may be D. Sums are float32.
+// D [m,n] = epilogue(alpha A' B' + beta C), where A' is m x k, or stored as k x m and transposed; B' likewise. C has
+// D's layout and may be D. Sums are float32.
 struct Product {
   int64_t m = 0, n = 0, k = 0;
   bool trans_a = false, trans_b = false;
@@ -73,8 +73,8 @@ absl::StatusOr<std::unique_ptr<PreparedProduct>> PrepareProduct(const Machine& m
 // Of scratch, for the library. By the product's sizes alone, so that a plan made on one machine fits on another.
 uint64_t WorkspaceBytes(const Product& product);
 
-// A row-major matrix is the transpose of the column-major matrix at the same address. So D' = B'' A'', and the library's
-// first operand is our B.
+// A row-major matrix is the transpose of the column-major matrix at the same address. So D' = B'' A'', and the
+// library's first operand is our B.
 struct ColumnMajor {
   struct Matrix {
     int64_t rows, columns, ld;

@@ -18,9 +18,12 @@ Code Noted(cudaError_t code) {
 
 cudaMemcpyKind KindOf(CopyKind kind) {
   switch (kind) {
-    case CopyKind::kHostToDevice: return cudaMemcpyHostToDevice;
-    case CopyKind::kDeviceToHost: return cudaMemcpyDeviceToHost;
-    default: return cudaMemcpyDefault;  // may be another GPU's memory
+    case CopyKind::kHostToDevice:
+      return cudaMemcpyHostToDevice;
+    case CopyKind::kDeviceToHost:
+      return cudaMemcpyDeviceToHost;
+    default:
+      return cudaMemcpyDefault;  // may be another GPU's memory
   }
 }
 

@@ -74,39 +74,59 @@ MR_HOST_DEVICE float Map(float x) {
   if constexpr (op == MapOp::kGeluTanhGrad) return GeluTanhSlope(x);
 }
 
-// The same for N values of an operator known only at run time. It is chosen outside the loop, so a kernel that waits for
-// memory anyway does for all operators, instead of one kernel for each.
+template <MapOp op, int N>
+MR_HOST_DEVICE void MapEach(float (&x)[N]) {
+  MR_UNROLL
+  for (int i = 0; i < N; ++i) x[i] = Map<op>(x[i]);
+}
+
+// The same for an operator known only at run time. It is chosen outside the loop, so one kernel, which waits for memory
+// anyway, does for all operators.
 template <int N>
 MR_HOST_DEVICE void MapAll(MapOp op, float (&x)[N]) {
-  const auto all = [&x]<MapOp kOp>() {
-    MR_UNROLL
-    for (int i = 0; i < N; ++i) x[i] = Map<kOp>(x[i]);
-  };
   switch (op) {
-    case MapOp::kIdentity: return;
-    case MapOp::kNeg: return all.template operator()<MapOp::kNeg>();
-    case MapOp::kRelu: return all.template operator()<MapOp::kRelu>();
-    case MapOp::kTanh: return all.template operator()<MapOp::kTanh>();
-    case MapOp::kSigmoid: return all.template operator()<MapOp::kSigmoid>();
-    case MapOp::kSilu: return all.template operator()<MapOp::kSilu>();
-    case MapOp::kGelu: return all.template operator()<MapOp::kGelu>();
-    case MapOp::kGeluTanh: return all.template operator()<MapOp::kGeluTanh>();
-    case MapOp::kReluGrad: return all.template operator()<MapOp::kReluGrad>();
-    case MapOp::kTanhGrad: return all.template operator()<MapOp::kTanhGrad>();
-    case MapOp::kSigmoidGrad: return all.template operator()<MapOp::kSigmoidGrad>();
-    case MapOp::kSiluGrad: return all.template operator()<MapOp::kSiluGrad>();
-    case MapOp::kGeluGrad: return all.template operator()<MapOp::kGeluGrad>();
-    case MapOp::kGeluTanhGrad: return all.template operator()<MapOp::kGeluTanhGrad>();
+    case MapOp::kIdentity:
+      return;
+    case MapOp::kNeg:
+      return MapEach<MapOp::kNeg>(x);
+    case MapOp::kRelu:
+      return MapEach<MapOp::kRelu>(x);
+    case MapOp::kTanh:
+      return MapEach<MapOp::kTanh>(x);
+    case MapOp::kSigmoid:
+      return MapEach<MapOp::kSigmoid>(x);
+    case MapOp::kSilu:
+      return MapEach<MapOp::kSilu>(x);
+    case MapOp::kGelu:
+      return MapEach<MapOp::kGelu>(x);
+    case MapOp::kGeluTanh:
+      return MapEach<MapOp::kGeluTanh>(x);
+    case MapOp::kReluGrad:
+      return MapEach<MapOp::kReluGrad>(x);
+    case MapOp::kTanhGrad:
+      return MapEach<MapOp::kTanhGrad>(x);
+    case MapOp::kSigmoidGrad:
+      return MapEach<MapOp::kSigmoidGrad>(x);
+    case MapOp::kSiluGrad:
+      return MapEach<MapOp::kSiluGrad>(x);
+    case MapOp::kGeluGrad:
+      return MapEach<MapOp::kGeluGrad>(x);
+    case MapOp::kGeluTanhGrad:
+      return MapEach<MapOp::kGeluTanhGrad>(x);
   }
 }
 
 enum class BinaryOp : int { kAdd, kSub, kMul, kDiv };
 MR_HOST_DEVICE float Combine(BinaryOp op, float a, float b) {
   switch (op) {
-    case BinaryOp::kAdd: return a + b;
-    case BinaryOp::kSub: return a - b;
-    case BinaryOp::kMul: return a * b;
-    default: return a / b;
+    case BinaryOp::kAdd:
+      return a + b;
+    case BinaryOp::kSub:
+      return a - b;
+    case BinaryOp::kMul:
+      return a * b;
+    default:
+      return a / b;
   }
 }
 

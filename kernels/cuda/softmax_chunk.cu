@@ -1,6 +1,6 @@
-// Bound by memory: each score is read twice, the second time from the level-2 cache (a row of 50 thousand bf16 scores is
-// 100 KB, and at most one row per block is in flight), and written once: 4 to 6 bytes per score in bf16. Two expf per
-// score come close to that bound.
+// Bound by memory: each score is read twice, the second time from the level-2 cache (a row of 50 thousand bf16 scores
+// is 100 KB, and at most one row per block is in flight), and written once: 4 to 6 bytes per score in bf16. Two expf
+// per score come close to that bound.
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
@@ -44,7 +44,8 @@ __global__ void SoftmaxChunkKernel(SoftmaxChunkCall call, int threads_per_row) {
     const bool ignored = label == call.ignore, known = label >= 0 && label < call.classes;
     const float score = known ? ToFloat(scores[label]) : 0.0f;  // before it is overwritten
     float most = kLowest, sum = 0;
-    for (int64_t j = static_cast<int64_t>(thread) * N; j < call.classes; j += static_cast<int64_t>(threads_per_row) * N) {
+    for (int64_t j = static_cast<int64_t>(thread) * N; j < call.classes;
+         j += static_cast<int64_t>(threads_per_row) * N) {
       float x[N];
       LoadUpTo(scores + j, call.classes - j, x);
       AddScores(x, call.classes - j, &most, &sum);
@@ -57,7 +58,8 @@ __global__ void SoftmaxChunkKernel(SoftmaxChunkCall call, int threads_per_row) {
     }
     if (!call.gradient) continue;
     const float scale = ignored ? 0.0f : 1.0f / sum;
-    for (int64_t j = static_cast<int64_t>(thread) * N; j < call.classes; j += static_cast<int64_t>(threads_per_row) * N) {
+    for (int64_t j = static_cast<int64_t>(thread) * N; j < call.classes;
+         j += static_cast<int64_t>(threads_per_row) * N) {
       float x[N];
       LoadUpTo(scores + j, call.classes - j, x);
 #pragma unroll

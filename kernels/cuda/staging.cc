@@ -21,8 +21,8 @@ absl::Status Staging::Prepare() {
   }
   for (Piece& piece : pieces_) {
     if (piece.memory == nullptr) {
-      MR_RETURN_IF_ERROR(target_.Check(target_.api->MallocHost(&piece.memory, kPieceBytes),
-                                       "allocating page-locked host memory"));
+      MR_RETURN_IF_ERROR(
+          target_.Check(target_.api->MallocHost(&piece.memory, kPieceBytes), "allocating page-locked host memory"));
     }
     if (piece.done == nullptr) {
       MR_ASSIGN_OR_RETURN(piece.done, CudaEvent::Make(target_));

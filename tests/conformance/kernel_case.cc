@@ -14,13 +14,26 @@ bool IsReadToo(const OpDesc& desc, int output) {
   return op == "ReduceSumTo" && desc.attributes.Int("accumulate", 0) != 0;
 }
 
+namespace {
+
+// Mean, InvStdDev, InvRms, Lse: f32 beside 16-bit tensors.
+bool IsStatistic(const OpDesc& desc, bool is_input, int i) {
+  const std::string& op = desc.op;
+  if (op == "Attention" || op == "LayerNormalization" || op == "RMSNormalization") return !is_input && i > 0;
+  if (op == "AttentionGrad") return is_input && i == 5;
+  return is_input && ((op == "LayerNormalizationGrad" && i >= 3) || (op == "RMSNormalizationGrad" && i == 3));
+}
+
+}  // namespace
+
 OpDesc InType(const OpDesc& desc, DType dtype) {
   OpDesc out = desc;
-  for (TensorSpec& spec : out.inputs) {
-    if (spec.dtype == proto::F32) spec.dtype = dtype;
+  for (int i = 0; i < static_cast<int>(out.inputs.size()); ++i) {
+    const bool stays = dtype == proto::BF16 && IsStatistic(desc, /*is_input=*/true, i);
+    if (out.inputs[i].dtype == proto::F32 && !stays) out.inputs[i].dtype = dtype;
   }
   for (int i = 0; i < static_cast<int>(out.outputs.size()); ++i) {
-    const bool stays = dtype == proto::BF16 && IsReadToo(desc, i);
+    const bool stays = dtype == proto::BF16 && (IsReadToo(desc, i) || IsStatistic(desc, /*is_input=*/false, i));
     if (out.outputs[i].dtype == proto::F32 && !stays) out.outputs[i].dtype = dtype;
   }
   if (out.op == "Cast" && out.attributes.Has("to")) out.attributes.SetInt("to", out.output(0).dtype);

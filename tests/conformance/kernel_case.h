@@ -36,7 +36,8 @@ struct KernelCase {
 // Is output i read as well as written: an accumulator, or the state of an optimizer?
 bool IsReadToo(const OpDesc& desc, int output);
 
-// The same case computed in another type: f32 floats become `dtype`, outputs that are read too stay f32 for bf16.
+// The same case computed in another type: f32 floats become `dtype`; for bf16, outputs that are read too and statistics
+// stay f32.
 OpDesc InType(const OpDesc& desc, DType dtype);
 // Belongs to the operators that take bf16: MatMul, FusedMatMul, MatMulWeightGrad, LinearCrossEntropy.
 bool HasBFloat16Form(const OpDesc& desc);

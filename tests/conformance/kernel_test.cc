@@ -1,5 +1,6 @@
 #include "tests/conformance/kernel_test.h"
 
+#include "kernels/op_rules.h"
 #include "kernels/reference/reference.h"
 #include "tests/conformance/run_kernel.h"
 
@@ -17,6 +18,8 @@ std::vector<KernelCase> BFloat16Cases() {
   }
   return cases;
 }
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BFloat16Everywhere);
 
 void PrintTo(const KernelBackend& backend, std::ostream* out) { *out << backend.name; }
 void PrintTo(const KernelCase& c, std::ostream* out) { *out << c.desc.Key(); }
@@ -55,6 +58,11 @@ void KernelConformance::CompareWithReference(DType dtype, bool may_lack) const {
 TEST_P(KernelConformance, MatchesReferenceInF32) { CompareWithReference(proto::F32, /*may_lack=*/false); }
 
 TEST_P(BFloat16Conformance, MatchesReference) { CompareWithReference(proto::BF16, /*may_lack=*/true); }
+
+TEST_P(BFloat16Everywhere, MatchesReference) {
+  if (!CheckOp(InType(kernel_case().desc, proto::BF16)).ok()) GTEST_SKIP() << "the operator has no such form";
+  CompareWithReference(proto::BF16, /*may_lack=*/true);
+}
 
 TEST_P(KernelConformance, BitsDependOnNeitherThreadsNorRun) {
   const KernelCase& c = kernel_case();

@@ -42,6 +42,9 @@ class KernelConformance : public testing::TestWithParam<std::tuple<KernelBackend
 // Operators of which a backend may have a bf16 form; one that it lacks is skipped by name.
 class BFloat16Conformance : public KernelConformance {};
 
+// Every operator that may be asked for in bf16, for backends that compute in it throughout.
+class BFloat16Everywhere : public KernelConformance {};
+
 // Descs made from the cases by random changes.
 class MutatedKernels : public testing::TestWithParam<KernelBackend> {};
 

@@ -1,6 +1,4 @@
 // What device, streams, events and graphs ask of CUDA, and in which order, seen by a recording API.
-#include "kernels/cuda/cuda_device.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_graph.h"
 #include "kernels/cuda/cuda_kernel.h"
 #include "tests/kernels/cuda/fake_cuda_api.h"
@@ -31,9 +30,8 @@ class Doubling : public CudaKernel {
   }
 };
 
-constexpr OpFamily kFamilies[] = {{"Neg", [](const Machine&, const OpDesc&) -> KernelOr {
-                                     return std::make_unique<Doubling>();
-                                   }}};
+constexpr OpFamily kFamilies[] = {
+    {"Neg", [](const Machine&, const OpDesc&) -> KernelOr { return std::make_unique<Doubling>(); }}};
 
 class CudaDeviceTest : public testing::Test {
  protected:

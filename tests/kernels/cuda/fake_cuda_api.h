@@ -19,7 +19,7 @@ namespace millrace::cuda {
 // Used by one thread.
 class FakeCudaApi : public CudaApi {
  public:
-  std::vector<std::string> calls;      // "StreamWaitEvent stream1 event0"; SetDevice only where the device changes
+  std::vector<std::string> calls;       // "StreamWaitEvent stream1 event0"; SetDevice only where the device changes
   std::vector<Chip> chips = {H200(0)};  // the GPUs of the machine
   int driver = 13000;
   Code count_code = kSuccess;

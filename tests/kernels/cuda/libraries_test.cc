@@ -33,8 +33,8 @@ TEST(Libraries, DescriptorsOfAProductCanBeMadeWithoutAGpu) {
 TEST(Libraries, CudnnHasEveryFunctionThatIsCalled) {
   const auto cudnn = CudnnLibrary::Load();
   ASSERT_TRUE(cudnn.ok()) << cudnn.status();
-  EXPECT_EQ((*cudnn)->Version(), std::to_string(CUDNN_MAJOR) + "." + std::to_string(CUDNN_MINOR) + "." +
-                                     std::to_string(CUDNN_PATCHLEVEL));
+  EXPECT_EQ((*cudnn)->Version(),
+            std::to_string(CUDNN_MAJOR) + "." + std::to_string(CUDNN_MINOR) + "." + std::to_string(CUDNN_PATCHLEVEL));
 }
 
 // The library checks each operation's shapes and types when it is described.

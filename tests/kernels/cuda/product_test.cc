@@ -104,7 +104,8 @@ TEST(Epilogue, LeavesTheRestToAPassOfOurOwn) {
 }
 
 TEST(MatMulShape, BatchesWhatLiesEvenlyAndCallsForTheRest) {
-  const OpDesc both = {"MatMul", {{proto::F32, {2, 1, 7, 9}}, {proto::F32, {3, 9, 5}}}, {{proto::F32, {2, 3, 7, 5}}}, {}};
+  const OpDesc both = {
+      "MatMul", {{proto::F32, {2, 1, 7, 9}}, {proto::F32, {3, 9, 5}}}, {{proto::F32, {2, 3, 7, 5}}}, {}};
   const MatMulShape shape = MatMulShapeOf(both).value();
   EXPECT_EQ(shape.product.batch, 3);
   EXPECT_EQ(shape.product.a_stride, 0);
