@@ -1,5 +1,6 @@
 #include "kernels/cuda/lt_matmul.h"
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
