@@ -52,8 +52,8 @@ class Communicator {
   // "rank 3 waits for edge relu5 of micro-batch 7 at instruction 41". It is called only when something is reported.
   virtual absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) = 0;
 
-  // Transfers are of this device's memory from now on; it must outlive the communicator. Every rank calls it, before the
-  // first transfer; never called, memory is the host's. UNIMPLEMENTED where the communicator cannot reach such memory.
+  // Transfers are of this device's memory from now on; it must outlive the communicator. Every rank calls it before
+  // the first transfer; never called, memory is the host's. UNIMPLEMENTED where the communicator cannot reach such memory.
   virtual absl::Status Attach(Device* device);
 
   // The same in the order of a device's streams. A communicator that moves device memory

@@ -4,8 +4,8 @@
 // Whoever posts second copies, and completes both halves. A half's record is never touched after its last completion,
 // so its owner may use it again as soon as `remaining` is zero.
 //
-// Memory of devices is copied on a stream of the rank that posts second, after what each of the two streams held when its
-// rank posted; the record then has an event for each copy, and nobody's host has waited for a device.
+// Memory of devices is copied on a stream of the rank that posts second, after what each of the two streams held when
+// its rank posted; the record then has an event for each copy, and nobody's host has waited for a device.
 #ifndef RUNTIME_COMM_IN_PROCESS_HUB_H_
 #define RUNTIME_COMM_IN_PROCESS_HUB_H_
 
