@@ -17,7 +17,7 @@ struct PhiloxKey {
 MR_HOST_DEVICE void PhiloxWords(const PhiloxKey& key, uint64_t block, uint32_t (&words)[4]) {
   uint32_t c0 = static_cast<uint32_t>(block), c1 = static_cast<uint32_t>(block >> 32), c2 = key.micro_batch,
            c3 = key.step, k0 = key.key0, k1 = key.key1;
-#pragma unroll
+  MR_UNROLL
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c0, p1 = uint64_t{0xCD9E8D57u} * c2;
     c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;

@@ -37,6 +37,7 @@ proto::ExecutionPlan TwoRanks() {
   train.set_micro_batches(2);
   for (uint32_t s : {0, 1}) {
     plan.add_ranks()->set_rank(s);
+    plan.mutable_ranks(s)->set_pipeline(s);
     proto::StageProgram& stage = *train.add_stages();
     stage.set_stage(s);
     stage.add_phases()->set_phase(proto::F);
