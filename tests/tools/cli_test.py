@@ -214,12 +214,13 @@ def pinned_nodes(self):
 
 def replicas(self):
     shape = ['gpt.pb', '--pp=2', '--dp=2', '--micro-batches=2']
-    for level in ('0', '1'):
+    for level in ('0', '1', '2', '3'):
         self.done('partition', *shape, '--shard-optimizer=' + level, '--bucket-mb=0.01', '--out=dp.pb')
         self.assertIn('in each of 2 replicas', self.done('explain', 'dp.pb'))
         self.done('verify', 'dp.pb', '--model=gpt.pb', '--parity')
         out = 'run-of-replicas-' + level
-        train = ['train', '--plan=dp.pb', '--data=synthetic', '--check-replicas-every=1', '--out=' + out, '--quiet', '--json']
+        compare = '--check-replicas-every=' + ('1' if level < '3' else '0')  # at level 3 no two hold the same
+        train = ['train', '--plan=dp.pb', '--data=synthetic', compare, '--out=' + out, '--quiet', '--json']
         whole = json.loads(self.done(*train, '--steps=3'))
         self.assertEqual(whole['ranks'], 4)
         self.done('report', out)
@@ -230,8 +231,13 @@ def replicas(self):
         self.assertEqual(resumed['weights_sha256'], whole['weights_sha256'])
     for flags, code, part in ((['--shard-optimizer=1'], 78, 'nobody to share with'), (['--dp=0'], 2, '--dp=0'),
                               (['--pp=2', '--dp=2', '--devices=cpu:3'], 78, 'needs 4 devices'),
-                              (['--dp=2', '--shard-optimizer=3'], 2, '--shard-optimizer=3'),
-                              (['--dp=2', '--bucket-mb=-1'], 2, '--bucket-mb=-1')):
+                              (['--dp=2', '--shard-optimizer=4'], 2, '--shard-optimizer=4'),
+                              (['--dp=2', '--shard-optimizer=2', '--sum-order=micro-batch-first'], 78, 'use level 1'),
+                              (['--dp=2', '--sum-order=any'], 2, 'micro-batch-first, replica-first'),
+                              (['--stage-replicas=3,x'], 2, 'a number is needed for each stage'),
+                              (['--stage-replicas=3,1', '--micro-batches=4'], 78, 'micro-batches evenly'),
+                              (['--stage-replicas=3,1', '--micro-batches=6'], 78, 'with 3 and with 1 replicas'),
+                              (['--dp=2', '--bucket-mb=-2'], 2, '--bucket-mb=-2')):
         done = subprocess.run([BINARY, 'partition', 'gpt.pb', '--out=not.pb', *flags], cwd=self.folder,
                               capture_output=True, timeout=60, text=True)
         self.assertEqual((done.returncode, done.stderr.count('\n') <= 2), (code, True), done.stderr)
