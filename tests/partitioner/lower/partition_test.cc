@@ -102,6 +102,7 @@ TEST(PartitionTest, JointAndSplitBackwardInOneStageVerify) {
 TEST(PartitionTest, CpuKernelsNeedsVerify) {
   for (const std::string& kind : Backends()) {
     const auto device = OpenDevice(kind, DeviceOptions());
+    if (absl::IsUnavailable(device.status())) continue;  // linked, but this machine has none: a GPU
     ASSERT_TRUE(device.ok()) << device.status();
     const KernelNeedsFn needs = [&](const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
       MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, (*device)->NewKernel(desc));
