@@ -107,7 +107,9 @@ TEST_F(ChunkRules, WeightsNobodyGathers) {
 }
 TEST_F(ChunkRules, WeightsNobodyPacks) {
   const int prepare = Find([](const Instruction& i) { return i.kind() == Instruction::PREPARE; });
+  const uint32_t gather = at(prepare).after(0);
   Drop(prepare);
+  at(prepare).add_after(gather);  // the RUN behind it: whole they are
   ExpectRule("read-before-write", "no PREPARE packs its weights");
 }
 TEST_F(ChunkRules, PackedBeforeTheyAreWhole) {
