@@ -240,7 +240,10 @@ absl::Status ProgramRunner::RunCalls(const BoundInstruction& bound, const RunKey
     }
     ++done;
     for (; begun < bound.beginnings.size() && bound.beginnings[begun].calls <= done; ++begun) {
-      MR_RETURN_IF_ERROR(Enqueue(bound.beginnings[begun].instruction));
+      // In the order of its channel: one that others come before waits for its place in the list.
+      const int index = bound.beginnings[begun].instruction;
+      const BoundInstruction& next = program_->instructions[index];
+      if (next.position == posted_[next.channel]) MR_RETURN_IF_ERROR(Enqueue(index));
     }
     if (queued_ > 0) MR_RETURN_IF_ERROR(CollectFinished());
   }
