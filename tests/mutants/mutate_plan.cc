@@ -250,6 +250,12 @@ class Mutator {
       return gradient.set_offset(Offset(gradient.offset(), other.gradients(0).offset()));
     }
     proto::Bucket& bucket = *mutant_.plan.mutable_buckets(Below(mutant_.plan.buckets_size()));
+    if (bucket.states().empty()) {  // replicas divide it
+      auto& offsets = *bucket.mutable_shard_state_offsets();
+      const int k = Below(offsets.size());
+      if (!offsets.empty()) offsets.Set(k, Offset(offsets[k], offsets[Below(offsets.size())]));
+      return;
+    }
     proto::OptimizerState& state = *bucket.mutable_states(Below(bucket.states_size()));
     const int k = Below(state.offsets_size());
     state.set_offsets(k, Offset(state.offsets(k), state.offsets(Below(state.offsets_size()))));
