@@ -49,11 +49,13 @@ absl::Status CheckDevicesUsed(const PartitionOptions& options) {
   const int ranks = RanksOf(options);
   if (devices.size() < ranks) {
     const bool more = ranks > options.pp;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "pp = ", options.pp, options.dp > 1 ? absl::StrCat(" times dp = ", options.dp) : "",
-        options.stage_replicas.empty() ? "" : absl::StrCat(" with ", absl::StrJoin(options.stage_replicas, "-"), " replicas"),
-        more ? absl::StrCat(" needs ", ranks, " devices") : " needs as many devices", "; the cluster has ",
-        devices.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("pp = ", options.pp, options.dp > 1 ? absl::StrCat(" times dp = ", options.dp) : "",
+                     options.stage_replicas.empty()
+                         ? ""
+                         : absl::StrCat(" with ", absl::StrJoin(options.stage_replicas, "-"), " replicas"),
+                     more ? absl::StrCat(" needs ", ranks, " devices") : " needs as many devices", "; the cluster has ",
+                     devices.size()));
   }
   for (int d = 0; d < ranks; ++d) {
     if (devices[d].count() > 1) {
@@ -217,7 +219,8 @@ absl::Status CheckStageReplicas(const PartitionOptions& options) {
   if (options.custom_schedule.has_value() || (options.schedule != "gpipe" && options.schedule != "1f1b")) {
     return bad("none with this schedule: gpipe and 1f1b know stages with replicas of their own");
   }
-  if (options.recompute_as == "placed" && options.recompute != "none") return bad("none with recomputation placed as R");
+  if (options.recompute_as == "placed" && options.recompute != "none")
+    return bad("none with recomputation placed as R");
   return absl::OkStatus();
 }
 
@@ -226,9 +229,10 @@ absl::Status CheckOptions(const PartitionOptions& options) {
   MR_RETURN_IF_ERROR(CheckRange("dp", options.dp, kMostRanks));
   MR_RETURN_IF_ERROR(CheckRange("pp times dp", int64_t{options.pp} * options.dp, kMostRanks));
   if (options.shard_optimizer < 0 || options.shard_optimizer > 3) {
-    return Bad("shard-optimizer", absl::StrCat(options.shard_optimizer),
-               "0 (every replica keeps everything), 1 (each keeps its share of optimizer state), 2 (of gradients too) or "
-               "3 (of parameters too)");
+    return Bad(
+        "shard-optimizer", absl::StrCat(options.shard_optimizer),
+        "0 (every replica keeps everything), 1 (each keeps its share of optimizer state), 2 (of gradients too) or "
+        "3 (of parameters too)");
   }
   MR_RETURN_IF_ERROR(CheckSumOrder(options));
   MR_RETURN_IF_ERROR(CheckStageReplicas(options));

@@ -1,7 +1,6 @@
 #include "partitioner/partition.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -23,6 +22,7 @@
 #include "partitioner/rewrite/rewrite.h"
 #include "partitioner/schedule/forward_only.h"
 #include "partitioner/schedule/replicated.h"
+#include "partitioner/stage_replicas.h"
 #include "partitioner/ways_to_fit.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
@@ -73,7 +73,7 @@ class Partitioner {
     // The cut needs to know where stages stand, the schedule what they cost: a first schedule of equal stages says
     // where.
     MR_ASSIGN_OR_RETURN(const Schedule placed, ScheduleOf(options_, {}, kWeightStash));
-    std::vector<NodeCost> node_costs = CostsForCut(graph);
+    std::vector<NodeCost> node_costs = CostsForCut(graph, options_, costs_);
     Dump("cost", [&] { return CostsText(graph, node_costs); });
     MR_ASSIGN_OR_RETURN(CutChooser cuts, CutChooser::Of(graph, node_costs, options_, costs_, placed));
     MR_ASSIGN_OR_RETURN(const CutCandidate first, cuts.First());
@@ -155,8 +155,8 @@ class Partitioner {
     if (!options_.stage_replicas.empty()) {
       MR_ASSIGN_OR_RETURN(train.schedule, ReplicatedSchedule(options_.schedule, options_.stage_replicas,
                                                              static_cast<int>(options_.micro_batches)));
-      for (int& stage : train.staged.stage_of_node) stage = FirstReplica(stage);
-      MR_RETURN_IF_ERROR(CheckShared(train));
+      for (int& stage : train.staged.stage_of_node) stage = FirstReplica(options_, stage);
+      MR_RETURN_IF_ERROR(CheckSharedWeights(train));
     }
     MR_ASSIGN_OR_RETURN(const std::vector<StageRecompute> recompute, RecomputeOf(options_, train.schedule));
     recompute_ = RecomputeText(options_, recompute);
@@ -174,44 +174,6 @@ class Partitioner {
     }
     if (options_.with_logits && checked.logits >= 0) MR_RETURN_IF_ERROR(AddLogits());
     return Assemble(checked);
-  }
-
-  int FirstReplica(int stage) const {
-    return std::accumulate(options_.stage_replicas.begin(), options_.stage_replicas.begin() + stage, 0);
-  }
-
-  // A stage with n replicas does a micro-batch in the n-th part of the time, seen from outside.
-  std::vector<NodeCost> CostsForCut(const Graph& graph) const {
-    std::vector<NodeCost> costs = CostsOf(graph, costs_, options_.stage_replicas.empty() ? options_.pp : RanksOf(options_));
-    if (options_.stage_replicas.empty()) return costs;
-    for (NodeCost& cost : costs) {
-      if (cost.key.empty()) continue;
-      const NodeCost all = cost;
-      for (int s = 0; s < options_.pp; ++s) {
-        cost.seconds[s] = all.seconds[FirstReplica(s)] / options_.stage_replicas[s];
-        cost.seconds_shared[s] = all.seconds_shared[FirstReplica(s)] / options_.stage_replicas[s];
-      }
-      cost.seconds.resize(options_.pp);
-      cost.seconds_shared.resize(options_.pp);
-    }
-    return costs;
-  }
-
-  // Replicas add up a parameter together, so all stages that use it must have as many.
-  absl::Status CheckShared(const ProgramSource& train) const {
-    const Graph& graph = train.staged.graph;
-    for (const GraphParameter& parameter : graph.parameters) {
-      for (int accumulator : parameter.accumulators) {
-        const auto stage_of = [&](int a) { return train.staged.stage_of_node[graph.values[a].producer]; };
-        const int first = stage_of(parameter.accumulators[0]), stage = stage_of(accumulator);
-        if (train.schedule.ReplicasOf(first) == train.schedule.ReplicasOf(stage)) continue;
-        return absl::InvalidArgumentError(absl::StrCat(
-            "parameter '", parameter.name, "' is used by stages with ", train.schedule.ReplicasOf(first), " and with ",
-            train.schedule.ReplicasOf(stage),
-            " replicas, which cannot add it up together; give them as many, cut elsewhere, or do not tie the weights"));
-      }
-    }
-    return absl::OkStatus();
   }
 
   // What an attempt dumps is told when it is the one that is taken.
@@ -327,11 +289,11 @@ class Partitioner {
       plan.mutable_costs()->set_hash(Sha256Hex(CanonicalBytes(options_.costs)));
     }
     const Replication replication = {.replicas = options_.dp,
-                                     .of_rank = ReplicasOfRanks(),
+                                     .of_rank = ReplicasOfRanks(options_),
                                      .shard_optimizer = options_.shard_optimizer,
                                      .replicas_first = replicas_first && replicas,
                                      .norm_block_elements = plan.norm_block_elements()};
-    const absl::Status lowered = LowerBest(replication, &plan);
+    const absl::Status lowered = LowerBest(programs_, options_, costs_, replication, &plan);
     attempt_->ranks.assign(plan.ranks().begin(), plan.ranks().end());
     MR_RETURN_IF_ERROR(lowered);
     for (proto::Program& program : *plan.mutable_programs()) {
@@ -343,32 +305,6 @@ class Partitioner {
     Dump("lower", [&] { return LowerText(plan); });
     SealPlan(&plan);
     return plan;
-  }
-
-  std::vector<int> ReplicasOfRanks() const {
-    std::vector<int> replicas;
-    for (int count : options_.stage_replicas) replicas.insert(replicas.end(), count, count);
-    return replicas;
-  }
-
-  // With the bucket size that is asked for, or of some the one whose step is the shortest; of equals the largest.
-  absl::Status LowerBest(Replication replication, proto::ExecutionPlan* plan) const {
-    std::vector<int64_t> sizes = {options_.bucket_bytes};
-    if (options_.bucket_bytes < 0) sizes = {0};
-    if (options_.bucket_bytes < 0 && replication.has_replicas()) sizes = {0, 100 << 20, 25 << 20, 8 << 20, 2 << 20};
-    const proto::ExecutionPlan facts = *plan;
-    absl::Status best = absl::UnknownError("not lowered yet");
-    for (int64_t size : sizes) {
-      replication.bucket_bytes = static_cast<uint64_t>(size);
-      proto::ExecutionPlan other = facts;
-      const absl::Status lowered = Lower(programs_, options_.cluster, costs_, options_.optimizer, replication, &other);
-      const bool shorter =
-          lowered.ok() && (!best.ok() || other.programs(0).predicted_seconds() < plan->programs(0).predicted_seconds());
-      if (!shorter && size != sizes.front()) continue;
-      best = lowered;
-      *plan = std::move(other);
-    }
-    return best;
   }
 
   const proto::Model& model_;

@@ -66,13 +66,11 @@ class BucketMaker {
       for (uint32_t p : bucket.parameters()) {
         const GraphParameter& parameter = graph_.parameters[p];
         const TensorSpec& gradient = graph_.values[parameter.accumulators[0]].spec;
-        parameters.push_back({static_cast<uint64_t>(gradient.elements()),
-                              static_cast<uint64_t>(SizeOf(gradient.dtype)),
+        parameters.push_back({static_cast<uint64_t>(gradient.elements()), static_cast<uint64_t>(SizeOf(gradient.dtype)),
                               static_cast<uint64_t>(SizeOf(parameter.spec.dtype))});
       }
-      out_.shards.push_back(
-          ShardsOf(parameters, out_.replication.norm_block_elements,
-                   out_.replication.ReplicasAt(static_cast<int>(bucket.owner()))));
+      out_.shards.push_back(ShardsOf(parameters, out_.replication.norm_block_elements,
+                                     out_.replication.ReplicasAt(static_cast<int>(bucket.owner()))));
     }
   }
 

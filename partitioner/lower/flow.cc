@@ -175,8 +175,8 @@ class FlowMaker {
     }
   }
 
-  // Every replica of the stage that makes it keeps its own; every replica of a stage that uses it gets it from whichever
-  // has the micro-batch. A rank has one stage then.
+  // Every replica of the stage that makes it keeps its own; every replica of a stage that uses it gets it from
+  // whichever has the micro-batch. A rank has one stage then.
   void KeepInReplicas(int v) {
     const Use made = made_[v];
     const bool output = graph_.logits >= 0 && graph_.Root(graph_.logits) == v;

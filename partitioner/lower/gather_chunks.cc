@@ -26,7 +26,8 @@ class ChunkGathers {
                int rank)
       : plan_(plan), costs_(costs), program_(*program), rank_(rank), edit_(program->mutable_ranks(rank)) {
     for (uint32_t stage : program->ranks(rank).stages()) {
-      std::vector<ChunkWeight> weights = chunks.WeightsOf(program->stages(static_cast<int>(stage)), PlaceOf(plan, rank));
+      std::vector<ChunkWeight> weights =
+          chunks.WeightsOf(program->stages(static_cast<int>(stage)), PlaceOf(plan, rank));
       uint64_t bytes = 0;
       for (const ChunkWeight& weight : weights) {
         buffer_of_[static_cast<int>(stage)] = std::min(BufferOf(static_cast<int>(stage)), weight.offset);

@@ -36,7 +36,7 @@ class ListEdit {
 
   proto::RankProgram* const list_;
   const int size_;
-  std::vector<proto::Instruction> instructions_;  // by handle
+  std::vector<proto::Instruction> instructions_;   // by handle
   std::vector<std::vector<int>> before_, behind_;  // by index
   std::vector<int> appended_;
   std::vector<bool> moved_;

@@ -43,8 +43,8 @@ class RankEnd {
           return SquaredSumsOp(parameter, persistent_.replication.norm_block_elements, piece);
         });
       }
-      // With replicas first, each RUN's gradients are summed behind it; what is left is places, and giving every replica
-      // the whole sum.
+      // With replicas first, each RUN's gradients are summed behind it; what is left is places, and giving every
+      // replica the whole sum.
       const bool of_replicas = has_replicas() && (!replicas_first() || !sharded());
       if (traffic.several_uses || of_replicas) {
         const double work = traffic.add_seconds + Traffic(traffic.cleared);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/dtype.h"
+#include "partitioner/lower/arena_cursor.h"
 #include "partitioner/lower/buckets.h"
 #include "partitioner/lower/pools.h"
 
@@ -12,33 +13,6 @@ namespace millrace {
 namespace {
 
 constexpr int kChunkBuffers = 2;
-
-// Hands out the bytes of one rank's arena from 0 on, region by region.
-class Cursor {
- public:
-  explicit Cursor(Persistent::RankMemory* memory) : memory_(memory) {}
-
-  void Begin(proto::Life life, const std::string& name) {
-    proto::Region region;
-    region.set_life(life);
-    region.set_name(name);
-    region.set_offset(memory_->bytes);
-    region_ = region;
-  }
-  uint64_t Take(uint64_t bytes) {
-    const uint64_t at = memory_->bytes;
-    memory_->bytes += RoundToAlignment(bytes);
-    return at;
-  }
-  void End() {
-    region_.set_bytes(memory_->bytes - region_.offset());
-    if (region_.bytes() > 0) memory_->regions.push_back(region_);
-  }
-
- private:
-  Persistent::RankMemory* memory_;
-  proto::Region region_;
-};
 
 class Planner {
  public:
@@ -396,32 +370,12 @@ class Planner {
   const std::vector<int>& rank_of_stage_;
   const int states_;
   Persistent plan_;
-  std::vector<Cursor> cursors_;
+  std::vector<ArenaCursor> cursors_;
   std::vector<std::vector<int>> ranks_of_;  // by parameter, owner first
   std::vector<std::vector<int>> stages_of_rank_;
 };
 
 }  // namespace
-
-uint64_t Persistent::RankMemory::WeightFor(int stage, int parameter) const {
-  const auto chunk = chunk_weights.find({stage, parameter});
-  return chunk != chunk_weights.end() ? chunk->second : weights.at(parameter);
-}
-
-uint64_t Persistent::RankMemory::PackedFor(int stage, const std::string& packing) const {
-  const auto chunk = chunk_packed.find({stage, packing});
-  return chunk != chunk_packed.end() ? chunk->second : packed.at(packing);
-}
-
-std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNeeds& needs) {
-  std::string packing = absl::StrCat(needs.packed_bytes, " ", needs.pack_key);
-  for (int v : node.inputs) {
-    if (v < 0) continue;
-    const GraphValue& root = graph.values[graph.Root(v)];
-    if (root.kind == GraphValue::Kind::kParameter) absl::StrAppend(&packing, " p", root.parameter);
-  }
-  return packing;
-}
 
 Persistent PlanPersistent(const std::vector<ProgramSource>& programs, const std::string& optimizer,
                           const Replication& replication) {

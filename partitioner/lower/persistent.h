@@ -1,8 +1,8 @@
 // What outlives every program: weights, one accumulator per place of use, optimizer state, packed weights, metrics,
 // staging; and the buckets that step them.
 //
-// Where replicas divide gradients or parameters (levels 2 and 3), the whole ones have room for two chunks of a rank at a
-// time: its stages take turns in two buffers, the even ones in the first and the odd ones in the second.
+// Where replicas divide gradients or parameters (levels 2 and 3), the whole ones have room for two chunks of a rank at
+// a time: its stages take turns in two buffers, the even ones in the first and the odd ones in the second.
 #ifndef PARTITIONER_LOWER_PERSISTENT_H_
 #define PARTITIONER_LOWER_PERSISTENT_H_
 
@@ -23,10 +23,10 @@ std::string PackingOf(const Graph& graph, const GraphNode& node, const KernelNee
 
 // How a bucket is divided among the pipelines that train the same weights.
 struct Replication {
-  int replicas = 1;                  // of the pipeline
-  std::vector<int> of_rank;          // of the stages on each rank of the pipeline, where they have their own; else empty
-  int shard_optimizer = 0;           // plan.shard_optimizer
-  bool replicas_first = false;       // plan.sum_order
+  int replicas = 1;             // of the pipeline
+  std::vector<int> of_rank;     // of the stages on each rank of the pipeline, where they have their own; else empty
+  int shard_optimizer = 0;      // plan.shard_optimizer
+  bool replicas_first = false;  // plan.sum_order
   uint64_t norm_block_elements = 0;  // plan.norm_block_elements
   uint64_t bucket_bytes = 0;         // of gradients, at most, unless one parameter has more; 0: no limit
 
@@ -63,7 +63,7 @@ struct Persistent {
   std::vector<std::vector<Shard>> shards;  // by bucket and replica; without replicas of anything: empty
   // By rank of the pipeline: the rank that stands for it in places and buckets, which is the first of its replicas.
   std::vector<int> place_of_rank;
-  std::vector<int> bucket_of;              // by parameter, -1: frozen
+  std::vector<int> bucket_of;  // by parameter, -1: frozen
 };
 
 // The first program is the training one. A parameter stands on every rank that any program reads it on (on rank 0 when

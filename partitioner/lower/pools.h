@@ -52,10 +52,10 @@ struct Pools {
 };
 
 // Groups residents by life, maker and readers; stages of one rank share a pool where that takes fewer bytes than a pool
-// each and no other stage reads what lies there, also across the lives of a stash. Then gives every pool as many slots as `lists` (one per rank) needs,
-// by greedy colouring of the stays in the order they begin. OUTPUT pools are alive to the end of the list. SENT pools
-// get one slot more where their slots would be written again right after the SEND that reads them, within a small share
-// of the rank's pools, so that a late receiver does not hold up the sender.
+// each and no other stage reads what lies there, also across the lives of a stash. Then gives every pool as many slots
+// as `lists` (one per rank) needs, by greedy colouring of the stays in the order they begin. OUTPUT pools are alive to
+// the end of the list. SENT pools get one slot more where their slots would be written again right after the SEND that
+// reads them, within a small share of the rank's pools, so that a late receiver does not hold up the sender.
 Pools PlanPools(const Flow& flow, const std::vector<std::vector<Step>>& lists);
 
 }  // namespace millrace

@@ -67,7 +67,8 @@ class EarlyReduces {
       const auto [found, is_new] = adds.try_emplace({run.stage(), run.phase()});
       if (is_new) {
         const proto::StageProgram& stage = program_.stages(static_cast<int>(run.stage()));
-        for (const RunGradient& gradient : chunks_.GradientsOf(stage, *PhaseOf(stage, run.phase()), PlaceOf(plan_, rank_))) {
+        for (const RunGradient& gradient :
+             chunks_.GradientsOf(stage, *PhaseOf(stage, run.phase()), PlaceOf(plan_, rank_))) {
           found->second[gradient.of.bucket] = gradient.last_call;  // ascending
         }
       }

@@ -24,7 +24,12 @@ class RunReduces {
  public:
   RunReduces(const proto::ExecutionPlan& plan, const Chunks& chunks, const CostModel& costs, proto::Program* program,
              int rank)
-      : plan_(plan), chunks_(chunks), costs_(costs), program_(*program), rank_(rank), edit_(program->mutable_ranks(rank)) {}
+      : plan_(plan),
+        chunks_(chunks),
+        costs_(costs),
+        program_(*program),
+        rank_(rank),
+        edit_(program->mutable_ranks(rank)) {}
 
   void Write() {
     const uint32_t channel = edit_.NewChannel();
@@ -82,7 +87,8 @@ class RunReduces {
     if (!is_new) return found->second;
     const proto::StageProgram& stage = program_.stages(static_cast<int>(run.stage()));
     for (const proto::PhaseProgram& phase : stage.phases()) {
-      if (phase.phase() == run.phase()) found->second.gradients = chunks_.GradientsOf(stage, phase, PlaceOf(plan_, rank_));
+      if (phase.phase() == run.phase())
+        found->second.gradients = chunks_.GradientsOf(stage, phase, PlaceOf(plan_, rank_));
     }
     if (!found->second.gradients.empty()) found->second.seconds = Seconds(found->second.gradients);
     return found->second;

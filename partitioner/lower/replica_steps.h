@@ -8,12 +8,12 @@
 
 namespace millrace {
 
-// The REDUCE of a bucket that one rank alone holds begins inside the last RUN that adds to it, behind the last call that
-// does, and NORM waits for it. For sums over micro-batches first. `plan` has parameters and buckets.
+// The REDUCE of a bucket that one rank alone holds begins inside the last RUN that adds to it, behind the last call
+// that does, and NORM waits for it. For sums over micro-batches first. `plan` has parameters and buckets.
 void ReduceEarly(const proto::ExecutionPlan& plan, proto::Program* program);
 
-// A REDUCE of what each RUN has written, behind that RUN; whatever writes to the same bytes again waits for it. For sums
-// over replicas first.
+// A REDUCE of what each RUN has written, behind that RUN; whatever writes to the same bytes again waits for it. For
+// sums over replicas first.
 void ReduceRuns(const proto::ExecutionPlan& plan, const CostModel& costs, proto::Program* program);
 
 // GATHER before the first RUN of a chunk, PREPARE once it is there, RELEASE behind the last RUN before another chunk

@@ -32,8 +32,8 @@ Chunks::Chunks(const proto::ExecutionPlan& plan) : plan_(plan), members_(plan.pa
       parameter_of_name_.emplace(plan.parameters(p).name(), p);
       for (const proto::ParameterPlace& place : plan.parameters(p).places()) {
         for (const proto::GradientPlace& use : place.gradients()) {
-          place_of_value_.emplace(
-              absl::StrCat(place.rank(), " grad/", plan.parameters(p).name(), "@", use.node()), Place{p, &use});
+          place_of_value_.emplace(absl::StrCat(place.rank(), " grad/", plan.parameters(p).name(), "@", use.node()),
+                                  Place{p, &use});
         }
       }
     }

@@ -36,14 +36,14 @@ struct ChunkWeight {
   uint64_t shard_offset = 0;  // ParameterPlace.weight_offset
 };
 
-// Keeps a reference to the plan. REQUIRES: its buckets' parameters are indices of trainable ones, each in one bucket, and
-// have sizes.
+// Keeps a reference to the plan. REQUIRES: its buckets' parameters are indices of trainable ones, each in one bucket,
+// and have sizes.
 class Chunks {
  public:
   explicit Chunks(const proto::ExecutionPlan& plan);
 
-  // Of the calls of a phase of a stage on that rank of the pipeline, in order of their last call; one that the plan does
-  // not know as an accumulator is left out.
+  // Of the calls of a phase of a stage on that rank of the pipeline, in order of their last call; one that the plan
+  // does not know as an accumulator is left out.
   std::vector<RunGradient> GradientsOf(const proto::StageProgram& stage, const proto::PhaseProgram& phase,
                                        int rank) const;
   // In the order of the stage's values; empty where parameters are not divided.

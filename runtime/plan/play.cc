@@ -73,7 +73,7 @@ class Player {
     double at = 0;
     uint64_t order = 0;
     Kind kind = kEnd;
-    int id = 0;         // kEnd: rank; kMet, kOnWire: meeting; kFluid: index into fluids_
+    int id = 0;  // kEnd: rank; kMet, kOnWire: meeting; kFluid: index into fluids_
     int instruction = 0;
     uint64_t version = 0;
     friend bool operator<(const Event& a, const Event& b) { return std::tie(a.at, a.order) > std::tie(b.at, b.order); }
@@ -106,7 +106,8 @@ class Player {
     }
     for (int i = 0; i < n; ++i) mine.first_follower[i + 1] += mine.first_follower[i];
     for (auto& [run, points] : mine.points) {
-      std::stable_sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.fraction < b.fraction; });
+      std::stable_sort(points.begin(), points.end(),
+                       [](const Point& a, const Point& b) { return a.fraction < b.fraction; });
     }
   }
 
@@ -121,7 +122,8 @@ class Player {
       all += seconds;
       if (c < static_cast<int>(point.calls())) before += seconds;
     }
-    ranks_[rank].points[static_cast<int>(point.instruction())].push_back({all > 0 ? std::min(1.0, before / all) : 1, i});
+    ranks_[rank].points[static_cast<int>(point.instruction())].push_back(
+        {all > 0 ? std::min(1.0, before / all) : 1, i});
     ++ranks_[rank].waits[i];
   }
 
@@ -136,8 +138,8 @@ class Player {
       case Event::kMet:
         return Met(event.id);
       case Event::kOnWire:
-        return Join(FluidOfWire(event.id), {.id = event.id, .alone = Transmission(event.id),
-                                            .shared = Transmission(event.id)});
+        return Join(FluidOfWire(event.id),
+                    {.id = event.id, .alone = Transmission(event.id), .shared = Transmission(event.id)});
       case Event::kFluid:
         return EndJobs(event.id);
     }

@@ -9,6 +9,7 @@
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/wiring_rules.h"
 
 namespace millrace {
 namespace {
@@ -60,7 +61,7 @@ class Wirer {
                         absl::StrCat("stage ", stage, " is placed here and on rank ", wiring_.rank_of_stage[stage]));
         }
         wiring_.rank_of_stage[stage] = rank;
-        MR_RETURN_IF_ERROR(CheckStageReplica(rank, static_cast<int>(stage)));
+        MR_RETURN_IF_ERROR(CheckStageReplica(plan_, program_, rank, static_cast<int>(stage)));
       }
     }
     for (int stage = 0; stage < program_.stages_size(); ++stage) {
@@ -70,16 +71,6 @@ class Wirer {
       MR_RETURN_IF_ERROR(ListPhases(stage));
     }
     return absl::OkStatus();
-  }
-
-  absl::Status CheckStageReplica(int rank, int s) {
-    const proto::StageProgram& stage = program_.stages(s);
-    const uint32_t replicas = static_cast<uint32_t>(ListsAt(static_cast<uint32_t>(PlaceOf(plan_, rank))));
-    const uint32_t replica = plan_.dp() > 1 ? 0 : plan_.ranks(rank).replica();
-    if (std::max<uint32_t>(1, stage.replicas()) == replicas && stage.replica() == replica) return absl::OkStatus();
-    return Broken("one-rank", {&program_, rank},
-                  absl::StrCat("stage ", s, " is replica ", stage.replica(), " of ", stage.replicas(),
-                               "; on this rank it must be ", replica, " of ", replicas));
   }
 
   absl::Status ListPhases(int stage) {
@@ -169,42 +160,15 @@ class Wirer {
       }
     }
     const bool communication = instruction.kind() == Instruction::SEND || instruction.kind() == Instruction::RECV ||
-                               instruction.kind() == Instruction::GROUP || OfRun(instruction) || instruction.chunk();
-    const bool either = instruction.kind() == Instruction::REDUCE && !OfRun(instruction);
+                               instruction.kind() == Instruction::GROUP || IsOfRun(instruction) || instruction.chunk();
+    const bool either = instruction.kind() == Instruction::REDUCE && !IsOfRun(instruction);
     if (!either && communication != (instruction.channel() != 0)) {
       return Broken("index", {&program_, rank, i},
                     absl::StrCat("is on channel ", instruction.channel(),
                                  "; 0 is for compute, the others for SEND, RECV and GROUP, for REDUCE, and for the "
                                  "GATHER of a chunk"));
     }
-    return CheckBegins(rank, i);
-  }
-
-  absl::Status CheckBegins(int rank, int i) {
-    const Instruction& instruction = program_.ranks(rank).instructions(i);
-    if (!instruction.has_begins()) return absl::OkStatus();
-    const proto::CallPoint& point = instruction.begins();
-    const Where here = {&program_, rank, i};
-    if (instruction.kind() != Instruction::REDUCE || OfRun(instruction) || instruction.channel() == 0) {
-      return Broken("index", here, "only the REDUCE of a bucket, on a channel of its own, may begin inside a RUN");
-    }
-    const auto& list = program_.ranks(rank).instructions();
-    if (point.instruction() >= static_cast<uint32_t>(i) ||
-        list[static_cast<int>(point.instruction())].kind() != Instruction::RUN) {
-      return Broken("index", here, absl::StrCat("begins in instruction ", point.instruction(), ", no earlier RUN"));
-    }
-    const Instruction& run = list[static_cast<int>(point.instruction())];
-    const int phase = wiring_.phases[run.stage()][run.phase()];
-    const int calls = program_.stages(static_cast<int>(run.stage())).phases(phase).calls_size();
-    if (point.calls() == 0 || point.calls() >= static_cast<uint32_t>(calls)) {
-      return Broken("index", here, absl::StrCat("begins behind ", point.calls(), " calls of a RUN of ", calls));
-    }
-    return absl::OkStatus();
-  }
-
-  // A REDUCE of what one RUN has written.
-  static bool OfRun(const Instruction& instruction) {
-    return instruction.kind() == Instruction::REDUCE && instruction.phase() != proto::PHASE_UNSPECIFIED;
+    return CheckBegins(program_, wiring_, rank, i);
   }
 
   absl::Status WireInstruction(int rank, int i) {
@@ -231,7 +195,8 @@ class Wirer {
         return WireGroup(here, instruction);
       case Instruction::REDUCE:
       case Instruction::GATHER:
-        return OfRun(instruction) || instruction.chunk() ? WireChunk(here, instruction) : WireBucket(here, instruction);
+        return IsOfRun(instruction) || instruction.chunk() ? WireChunk(here, instruction)
+                                                           : WireBucket(here, instruction);
       case Instruction::STEP:
         return WireBucket(here, instruction);
       case Instruction::NORM:
@@ -334,7 +299,7 @@ class Wirer {
   // What a rank does with its replicas alone.
   absl::Status WireChunk(const Where& here, const Instruction& instruction) {
     MR_RETURN_IF_ERROR(CheckStage(here, instruction));
-    if (OfRun(instruction)) {
+    if (IsOfRun(instruction)) {
       MR_RETURN_IF_ERROR(CheckMicroBatch(here, instruction));
       if (instruction.phase() > proto::R || wiring_.phases[instruction.stage()][instruction.phase()] == -1) {
         return Broken("index", here, "the stage has no such phase");
@@ -344,27 +309,6 @@ class Wirer {
     const uint64_t place = static_cast<uint64_t>(PlaceOf(plan_, here.rank));
     Meet(std::make_tuple(kOfChunk + int{instruction.kind()}, place, turn++), {here.rank, here.instruction, -1});
     return absl::OkStatus();
-  }
-
-  // Do replicas that meet mean the same?
-  absl::Status CheckChunkMeeting(const Where& here, const Meeting& meeting, const Instruction& first) {
-    const auto round = [this](const Instruction& instruction) {
-      const uint32_t replicas = program_.stages(static_cast<int>(instruction.stage())).replicas();
-      return instruction.micro_batch() / std::max<uint32_t>(1, replicas);
-    };
-    for (const Party& party : meeting.parties) {
-      const Instruction& other = InstructionOf(program_, party);
-      if (other.phase() == first.phase() && round(other) == round(first)) continue;
-      return Broken("matching", here,
-                    absl::StrCat("meets instruction ", party.instruction, " of rank ", party.rank,
-                                 ", which is of another phase or micro-batch"));
-    }
-    return absl::OkStatus();
-  }
-
-  // Lists in which a place's ranks stand: of several pipelines the first one's is written.
-  int ListsAt(uint32_t place) const {
-    return plan_.dp() > 1 ? 1 : static_cast<int>(RanksAt(plan_, static_cast<int>(place)).size());
   }
 
   // The `turn`-th time that a rank comes to a collective, it meets the others on their `turn`-th time.
@@ -387,11 +331,11 @@ class Wirer {
       int wanted = 0;
       if (instruction.kind() == Instruction::NORM) {
         wanted = program_.ranks_size();
-      } else if (OfRun(instruction) || instruction.chunk()) {
-        wanted = ListsAt(static_cast<uint32_t>(PlaceOf(plan_, first.rank)));
-        MR_RETURN_IF_ERROR(CheckChunkMeeting(here, meeting, instruction));
+      } else if (IsOfRun(instruction) || instruction.chunk()) {
+        wanted = ListsAt(plan_, static_cast<uint32_t>(PlaceOf(plan_, first.rank)));
+        MR_RETURN_IF_ERROR(CheckChunkMeeting(program_, here, meeting, instruction));
       } else {
-        for (uint32_t place : plan_.buckets(instruction.bucket()).group()) wanted += ListsAt(place);
+        for (uint32_t place : plan_.buckets(instruction.bucket()).group()) wanted += ListsAt(plan_, place);
       }
       if (static_cast<int>(meeting.parties.size()) != wanted) {
         return Broken("matching", here,
@@ -440,10 +384,6 @@ double Wiring::SecondsOf(const proto::Program& program, const Meeting& meeting) 
   double longest = 0;
   for (const Party& party : meeting.parties) longest = std::max(longest, InstructionOf(program, party).seconds());
   return longest;
-}
-
-bool TakesMicroBatch(const proto::StageProgram& stage, uint32_t micro_batch) {
-  return stage.replicas() < 2 || micro_batch % stage.replicas() == stage.replica();
 }
 
 absl::StatusOr<Wiring> Wire(const proto::ExecutionPlan& plan, const proto::Program& program) {

@@ -24,8 +24,8 @@ struct Owned {
   TensorSpec weight_spec, gradient_spec;  // flat, of the whole
   char* weight = nullptr;                 // the whole; where parameters are divided, this replica's piece
   char* whole = nullptr;                  // the whole gradient; nullptr where gradients are divided
-  // Uses of the parameter in graph order, what arrives from other ranks in staging: of the whole, or with replicas first
-  // of this replica's piece.
+  // Uses of the parameter in graph order, what arrives from other ranks in staging: of the whole, or with replicas
+  // first of this replica's piece.
   std::vector<void*> summands;
   uint64_t summed = 0;  // elements of each
   const Kernel* accumulate = nullptr;

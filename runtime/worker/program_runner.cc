@@ -161,7 +161,8 @@ absl::Status ProgramRunner::TakePart(const BoundProgram& program) {
     MR_RETURN_IF_ERROR(bound.work->Start(*stream_));
     int64_t waited = 0;
     MR_RETURN_IF_ERROR(bound.work->Finish(
-        *stream_, [&] { return absl::StrCat(Place(program, static_cast<int>(i)), " waits for its replicas"); }, &waited));
+        *stream_, [&] { return absl::StrCat(Place(program, static_cast<int>(i)), " waits for its replicas"); },
+        &waited));
   }
   return absl::OkStatus();
 }
@@ -262,7 +263,8 @@ absl::Status ProgramRunner::Together(ReplicaWork* work, int index) {
   MR_RETURN_IF_ERROR(work->Start(*stream_));
   Stand(index, /*waits=*/true);
   return work->Finish(
-      *stream_, [this, index] { return absl::StrCat(Place(*program_, index), " waits for the other ranks of its bucket"); },
+      *stream_,
+      [this, index] { return absl::StrCat(Place(*program_, index), " waits for the other ranks of its bucket"); },
       &ring_.at(spans_[index]).wait);
 }
 

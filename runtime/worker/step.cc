@@ -110,8 +110,8 @@ absl::Status StepRunner::ReadGradient(int parameter, void* memory, uint64_t byte
     return absl::FailedPreconditionError("no gradients were kept: call KeepGradients before TrainStep");
   }
   if (bytes != whole) {
-    return absl::InvalidArgumentError(absl::StrCat("the gradient of parameter ", parameter, " has ", whole, " bytes; ",
-                                                   bytes, " were asked for"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the gradient of parameter ", parameter, " has ", whole, " bytes; ", bytes, " were asked for"));
   }
   std::memcpy(static_cast<char*>(memory) + owned->kept_first, owned->kept.data(), owned->kept.size());
   return absl::OkStatus();

@@ -129,7 +129,7 @@ class StepRunner {
   std::vector<std::unique_ptr<BoundBucket>> buckets_;
   std::map<std::pair<int, int>, std::unique_ptr<ReplicaWork>> run_reduces_;    // by (stage, phase)
   std::map<std::pair<int, int>, std::unique_ptr<ReplicaWork>> chunk_gathers_;  // by (program, stage)
-  std::vector<Memory> zeroed_;  // gradients on this rank
+  std::vector<Memory> zeroed_;                                                 // gradients on this rank
   std::vector<double> host_sums_;
   std::string gathered_;
   bool keep_gradients_ = false, kept_ = false;

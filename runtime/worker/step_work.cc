@@ -47,8 +47,7 @@ absl::Status StepRunner::MakeReduce(int index, Places places, BoundBucket* bound
   add.then = [this, bound, cleared = std::move(places.cleared)](Stream& stream) -> absl::Status {
     for (Owned& owned : bound->owned) {
       for (size_t i = 1; i < owned.summands.size(); ++i) {
-        MR_RETURN_IF_ERROR(
-            kernels_.Run(stream, *owned.accumulate, &owned.summands[i], &owned.summands.front()));
+        MR_RETURN_IF_ERROR(kernels_.Run(stream, *owned.accumulate, &owned.summands[i], &owned.summands.front()));
       }
     }
     for (const Memory& memory : cleared) MR_RETURN_IF_ERROR(stream.Zero(memory.at, memory.bytes));
@@ -113,7 +112,8 @@ absl::Status StepRunner::BindGather(int index, BoundBucket* bound) {
       }
       MR_ASSIGN_OR_RETURN(const TensorPart mine, Weight(static_cast<int>(p)));
       if (mine.bytes == 0) continue;
-      copies.transfers.push_back({place_ == owner, InReplica(place_ == owner ? other : owner), tag, mine.at, mine.bytes});
+      copies.transfers.push_back(
+          {place_ == owner, InReplica(place_ == owner ? other : owner), tag, mine.at, mine.bytes});
     }
   }
   if (!copies.transfers.empty()) bound->gather.Add(std::move(copies));
@@ -160,9 +160,8 @@ absl::StatusOr<ReplicaWork*> StepRunner::reduce_run(const proto::StageProgram& s
     MR_ASSIGN_OR_RETURN(staging, arena_.At(program->staging_offset(), staged, "staging of a RUN's gradients"));
   }
   const uint64_t group = FirstReplicaOf(stage) * 8 + phase;
-  MR_ASSIGN_OR_RETURN(ReplicaWork::Part part,
-                      replicas_.AddUp(tensors, Replicas::Purpose::kRunScatter, group, staging,
-                                      chunks_.StagingStride(gradients), &kernels_));
+  MR_ASSIGN_OR_RETURN(ReplicaWork::Part part, replicas_.AddUp(tensors, Replicas::Purpose::kRunScatter, group, staging,
+                                                              chunks_.StagingStride(gradients), &kernels_));
   part.then = [this, add = std::move(part.then), sums, cleared](Stream& stream) -> absl::Status {
     MR_RETURN_IF_ERROR(add(stream));
     for (const Sum& sum : sums) MR_RETURN_IF_ERROR(kernels_.Run(stream, *sum.add, &sum.from, &sum.to));

@@ -94,9 +94,9 @@ class Worker {
                                   uint64_t bytes) = 0;
 
   // Parameters and optimizer state by index into plan.parameters; state k of the optimizer's order. NOT_FOUND when this
-  // rank has no copy (parameter) or is not the owner (state, gradient). Where the plan divides them among replicas, each
-  // is read and written only where this replica's piece is, the rest of `memory` is left alone: asking the owner of
-  // every replica gives the whole.
+  // rank has no copy (parameter) or is not the owner (state, gradient). Where the plan divides them among replicas,
+  // each is read and written only where this replica's piece is, the rest of `memory` is left alone: asking the owner
+  // of every replica gives the whole.
   virtual absl::Status ReadParameter(int parameter, void* memory, uint64_t bytes) const = 0;
   virtual absl::Status WriteParameter(int parameter, const void* memory, uint64_t bytes) = 0;
   virtual absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const = 0;

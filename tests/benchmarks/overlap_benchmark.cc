@@ -1,7 +1,8 @@
 // How much of REDUCE goes on beside the runs: a step of two replicas without it, with it as planned, and with it behind
 // everything, in turns, over gloo and in process. Prints medians and (planned - without) / (behind - without).
 //
-//   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15] [vocabulary=2048]
+//   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15]
+//   [vocabulary=2048]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -151,7 +152,8 @@ absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t 
           times[v].push_back(ms);
         }
       }
-      const double without = Median(times[kWithout]), planned = Median(times[kPlanned]), behind = Median(times[kBehind]);
+      const double without = Median(times[kWithout]), planned = Median(times[kPlanned]),
+                   behind = Median(times[kBehind]);
       std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %6.1f ms %8.2f\n", gloo ? "gloo" : "in_process", level,
                   plan.buckets_size(), without, planned, behind, behind - without,
                   (planned - without) / (behind - without));

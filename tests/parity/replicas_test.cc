@@ -54,8 +54,8 @@ struct Layout {
   std::vector<int> stage_replicas = {};
 
   std::string ToString() const {
-    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes, " ", sum_order, " ",
-                        absl::StrJoin(stage_replicas, "-"));
+    return absl::StrCat("pp ", pp, " dp ", dp, " level ", shard, " ", schedule, " buckets ", bucket_bytes, " ",
+                        sum_order, " ", absl::StrJoin(stage_replicas, "-"));
   }
 };
 

@@ -97,8 +97,8 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
     const size_t owners = RanksAt(plan, static_cast<int>(bucket.owner())).size();
     if (here == owners) continue;
     return Broken("matching", {},
-                  absl::StrCat("bucket ", b, ": parameter ", Quoted(parameter.name()), " lives on rank ", place, " with ",
-                               here, " replicas and on rank ", bucket.owner(), " with ", owners));
+                  absl::StrCat("bucket ", b, ": parameter ", Quoted(parameter.name()), " lives on rank ", place,
+                               " with ", here, " replicas and on rank ", bucket.owner(), " with ", owners));
   }
   if (group != places || parameter.places(0).rank() != bucket.owner()) {
     return Broken("matching", {},
@@ -194,8 +194,7 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
       if (place.rank() == bucket.owner()) continue;
       for (int use = 0; use < place.gradients_size(); ++use, ++staged) {
         if (staged >= bucket.staging_offsets_size()) continue;
-        const uint64_t bytes =
-            ReplicasFirst(plan) ? ShardBytes(ShardsOf(plan, bucket)) : AccumulatorBytes(parameter);
+        const uint64_t bytes = ReplicasFirst(plan) ? ShardBytes(ShardsOf(plan, bucket)) : AccumulatorBytes(parameter);
         owner.ranges.push_back({bucket.staging_offsets(staged), bytes, PersistentRange::kStaging, b, ""});
       }
     }

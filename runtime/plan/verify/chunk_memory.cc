@@ -22,7 +22,9 @@ struct Piece {
   friend bool operator<(const Piece& a, const Piece& b) {
     return std::tie(a.begin, a.bytes, a.name) < std::tie(b.begin, b.bytes, b.name);
   }
-  friend bool operator==(const Piece& a, const Piece& b) { return a.begin == b.begin && a.bytes == b.bytes && a.name == b.name; }
+  friend bool operator==(const Piece& a, const Piece& b) {
+    return a.begin == b.begin && a.bytes == b.bytes && a.name == b.name;
+  }
 };
 
 // What one stage keeps in its buffers, in all programs together.
@@ -72,8 +74,9 @@ class RankChunks {
       MR_RETURN_IF_ERROR(pieces.Check(rank_, stage));
       for (const Piece& piece : pieces.pieces()) {
         if (!Aligned(piece.begin)) {
-          return Broken("alignment", {nullptr, rank_},
-                        absl::StrCat(piece.name, " of stage ", stage, " is at ", piece.begin, ", not a multiple of 256"));
+          return Broken(
+              "alignment", {nullptr, rank_},
+              absl::StrCat(piece.name, " of stage ", stage, " is at ", piece.begin, ", not a multiple of 256"));
         }
         if (!memory->Holds(piece.begin, piece.bytes)) {
           return Broken("extent", {nullptr, rank_},
@@ -112,7 +115,8 @@ class RankChunks {
 
   void AddWeights(const proto::StageProgram& stage, PersistentMemory::Rank* memory) {
     for (const ChunkWeight& weight : chunks_.WeightsOf(stage, place_)) {
-      stages_[Key(stage)].Add({weight.offset, chunks_.WeightBytes(weight.of), absl::StrCat("weight ", NameOf(weight.of))});
+      stages_[Key(stage)].Add(
+          {weight.offset, chunks_.WeightBytes(weight.of), absl::StrCat("weight ", NameOf(weight.of))});
       memory->chunks.emplace(std::pair(Key(stage), weight.offset), chunks_.WeightBytes(weight.of));
     }
     for (const proto::PhaseProgram& phase : stage.phases()) {

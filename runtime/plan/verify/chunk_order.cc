@@ -17,8 +17,8 @@ namespace {
 
 using proto::Instruction;
 
-// Bytes that are written and taken away again as one: the gradients of a RUN of some (stage, phase), or the weights of a
-// stage. Its state while the list is followed.
+// Bytes that are written and taken away again as one: the gradients of a RUN of some (stage, phase), or the weights of
+// a stage. Its state while the list is followed.
 struct Unit {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;  // [begin, end)
   std::vector<Unit*> rivals;                          // that share bytes with it, this one included
@@ -121,8 +121,9 @@ class RankChunkOrder {
     for (const Unit* rival : found->second.rivals) MR_RETURN_IF_ERROR(MustBeEmpty(*rival, "a REDUCE"));
     found->second.filled = i_;
     if (found->second.micro_batch > int64_t{run.micro_batch()}) {
-      return Fault(i_, "accumulation-order",
-                   absl::StrCat("adds micro-batch ", run.micro_batch(), " after micro-batch ", found->second.micro_batch));
+      return Fault(
+          i_, "accumulation-order",
+          absl::StrCat("adds micro-batch ", run.micro_batch(), " after micro-batch ", found->second.micro_batch));
     }
     found->second.micro_batch = run.micro_batch();
     return absl::OkStatus();
@@ -130,8 +131,9 @@ class RankChunkOrder {
 
   absl::Status MustBeEmpty(const Unit& unit, absl::string_view by) {
     if (unit.filled >= 0) {
-      return Fault(i_, "unordered-bytes",
-                   absl::StrCat("writes over what instruction ", unit.filled, " (", At(unit.filled), ") left for ", by));
+      return Fault(
+          i_, "unordered-bytes",
+          absl::StrCat("writes over what instruction ", unit.filled, " (", At(unit.filled), ") left for ", by));
     }
     if (unit.emptied >= 0 && !order_.Before(unit.emptied, i_)) return NotOrdered(unit.emptied);
     return absl::OkStatus();
@@ -152,7 +154,8 @@ class RankChunkOrder {
 
   absl::Status CheckReduced() {
     for (const auto& [key, unit] : gradients_) {
-      if (unit.filled >= 0) return Fault(i_, "order", absl::StrCat("comes before the REDUCE of instruction ", unit.filled));
+      if (unit.filled >= 0)
+        return Fault(i_, "order", absl::StrCat("comes before the REDUCE of instruction ", unit.filled));
       if (unit.emptied >= 0 && !order_.Before(unit.emptied, i_)) return NotOrdered(unit.emptied);
     }
     return absl::OkStatus();
@@ -207,7 +210,8 @@ class RankChunkOrder {
 
   absl::Status NotOrdered(int earlier) {
     return Fault(i_, "unordered-bytes",
-                 absl::StrCat("and instruction ", earlier, " (", At(earlier), ") touch the same bytes, and nothing orders them"));
+                 absl::StrCat("and instruction ", earlier, " (", At(earlier),
+                              ") touch the same bytes, and nothing orders them"));
   }
   absl::Status Fault(int i, absl::string_view rule, absl::string_view what) {
     return Broken(rule, {&program_, rank_, i}, what);

@@ -64,9 +64,7 @@ class RankSteps {
   }
 
   void AddBucket(int bucket, bool several_uses) { buckets_[bucket].several_uses = several_uses; }
-  void AddPlace(int bucket, const proto::ParameterPlace& place) {
-    weights_[bucket].push_back(place.weight_offset());
-  }
+  void AddPlace(int bucket, const proto::ParameterPlace& place) { weights_[bucket].push_back(place.weight_offset()); }
 
   absl::Status Check() {
     for (int i = 0; i < list_.instructions_size(); ++i) MR_RETURN_IF_ERROR(Step(i, list_.instructions(i)));
@@ -223,8 +221,8 @@ class RankSteps {
   int norm_ = -1, last_reduce_ = -1;
   absl::flat_hash_map<int, Progress> buckets_;
   absl::flat_hash_map<std::pair<int, int>, std::vector<RunGradient>> adds_;  // by (stage, phase)
-  absl::flat_hash_map<int, std::vector<uint64_t>> weights_;  // bucket -> addresses here
-  absl::flat_hash_map<uint64_t, int> changed_, packed_;      // address -> last instruction
+  absl::flat_hash_map<int, std::vector<uint64_t>> weights_;                  // bucket -> addresses here
+  absl::flat_hash_map<uint64_t, int> changed_, packed_;                      // address -> last instruction
 };
 
 }  // namespace

@@ -149,7 +149,8 @@ TEST_F(ChunkRules, ShardOfGradientsOverItself) {
   proto::PlannedParameter* first = nullptr;
   for (proto::PlannedParameter& parameter : *plan_.mutable_parameters()) {
     if (!parameter.trainable()) continue;
-    if (first != nullptr && parameter.places(0).gradients(0).shard_offset() != first->places(0).gradients(0).shard_offset()) {
+    if (first != nullptr &&
+        parameter.places(0).gradients(0).shard_offset() != first->places(0).gradients(0).shard_offset()) {
       parameter.mutable_places(0)->mutable_gradients(0)->set_shard_offset(first->places(0).gradients(0).shard_offset());
       break;
     }
@@ -179,7 +180,8 @@ TEST_F(EarlyRules, BeginsInAnotherRun) {
   ExpectRule("unordered-bytes", "touch the same bytes");
 }
 TEST_F(EarlyRules, BeginsInNoRun) {
-  at(Early()).mutable_begins()->set_instruction(Find([](const Instruction& i) { return i.kind() == Instruction::LOAD; }));
+  at(Early()).mutable_begins()->set_instruction(
+      Find([](const Instruction& i) { return i.kind() == Instruction::LOAD; }));
   ExpectRule("index", "no earlier RUN");
 }
 TEST_F(EarlyRules, NormThatDoesNotWait) {
