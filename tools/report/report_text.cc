@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "tools/report/columns.h"
 #include "tools/report/escape.h"
 #include "tools/report/forms.h"
@@ -17,6 +18,7 @@ namespace {
 
 // What takes less of the step is in the other forms only: a terminal has 100 columns.
 constexpr double kLeast = 1e-2;
+constexpr size_t kColumns = 100;
 
 // Right-aligned columns, as wide as what is in them.
 class Table {
@@ -55,9 +57,9 @@ std::string Summary(const Report& report) {
                       absl::StrReplaceAll(LimitText(report.measured_cap.parts()), {{"; ", ";\n  "}}), "\n");
 }
 
-std::string WorkTable(const Balance& balance) {
+std::string WorkTable(const Balance& balance, double least) {
   std::vector<std::string> head = {"stage", "rank"};
-  const std::vector<Work> works = WorksShown(balance, kLeast);
+  const std::vector<Work> works = WorksShown(balance, least);
   for (Work work : works) head.push_back(std::string(WorkName(work)));
   head.insert(head.end(), {"link bare", "hidden"});
   Table table(head);
@@ -70,6 +72,16 @@ std::string WorkTable(const Balance& balance) {
     table.Row(std::move(row));
   }
   return table.Print();
+}
+
+// Where numbers are long, fewer kinds of work have room.
+std::string WorkTable(const Balance& balance) {
+  for (double least = kLeast;; least *= 2) {
+    std::string text = WorkTable(balance, least);
+    size_t longest = 0;
+    for (absl::string_view line : absl::StrSplit(text, '\n')) longest = std::max(longest, line.size());
+    if (longest <= kColumns || least > 1) return text;
+  }
 }
 
 std::string WaitTable(const Balance& balance) {
