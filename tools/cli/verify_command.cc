@@ -56,6 +56,8 @@ class VerifyCommand : public Command {
     one.devices = absl::StrCat(plan.device_kind(), ":", plan.dp());
     one.pp = 1;
     one.dp = plan.dp();
+    // Of the same class: what is summed first decides the bits.
+    if (plan.dp() > 1 && plan.sum_order() == proto::REPLICAS_FIRST) one.sum_order = "replica-first";
     one.micro_batch = train->micro_batch_size();
     one.micro_batches = train->micro_batches();
     one.optimizer = plan.optimizer();
