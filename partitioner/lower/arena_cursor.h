@@ -24,7 +24,7 @@ class ArenaCursor {
   }
   uint64_t Take(uint64_t bytes) {
     const uint64_t at = memory_->bytes;
-    memory_->bytes += RoundToAlignment(bytes);
+    memory_->bytes += RoundUp(bytes);
     return at;
   }
   void End() {

@@ -144,7 +144,7 @@ class Planner {
       std::vector<uint64_t> at = BeginChunks(rank, replication_.divides_gradients(), [this](int stage) {
         uint64_t bytes = 0;
         EachUse([&](int p, int, int accumulator) {
-          if (StageOfUse(accumulator) == stage) bytes += RoundToAlignment(AccumulatorBytes(p));
+          if (StageOfUse(accumulator) == stage) bytes += RoundUp(AccumulatorBytes(p));
         });
         return bytes;
       });
@@ -154,7 +154,7 @@ class Planner {
         if (replication_.divides_gradients()) {
           uint64_t& next = at[PositionOf(StageOfUse(accumulator))];
           offset = next;
-          next += RoundToAlignment(AccumulatorBytes(p));
+          next += RoundUp(AccumulatorBytes(p));
         } else {
           offset = cursors_[rank].Take(AccumulatorBytes(p));
         }
@@ -274,19 +274,19 @@ class Planner {
     EachRegion(proto::PARAMETER, "chunks", [&](int rank) {
       const std::vector<uint64_t> begins = BeginChunks(rank, true, [&](int stage) {
         uint64_t bytes = 0;
-        for (int p : weights[stage]) bytes += RoundToAlignment(WeightBytes(p));
-        for (const auto& [name, packed_bytes] : packed[stage]) bytes += RoundToAlignment(packed_bytes);
+        for (int p : weights[stage]) bytes += RoundUp(WeightBytes(p));
+        for (const auto& [name, packed_bytes] : packed[stage]) bytes += RoundUp(packed_bytes);
         return bytes;
       });
       for (int stage : stages_of_rank_[rank]) {
         uint64_t at = begins[PositionOf(stage)];
         for (int p : weights[stage]) {
           plan_.ranks[rank].chunk_weights[{stage, p}] = at;
-          at += RoundToAlignment(WeightBytes(p));
+          at += RoundUp(WeightBytes(p));
         }
         for (const auto& [name, packed_bytes] : packed[stage]) {
           plan_.ranks[rank].chunk_packed[{stage, name}] = at;
-          at += RoundToAlignment(packed_bytes);
+          at += RoundUp(packed_bytes);
         }
       }
     });
@@ -320,7 +320,7 @@ class Planner {
           for (int accumulator : train_.parameters[p].accumulators) {
             if (RankOfUse(accumulator) == rank) continue;
             bucket.add_staging_offsets(plan_.ranks[rank].bytes + bytes);
-            bytes += replication_.replicas_first ? ShardBytes(plan_.shards[b]) : RoundToAlignment(AccumulatorBytes(p));
+            bytes += replication_.replicas_first ? ShardBytes(plan_.shards[b]) : RoundUp(AccumulatorBytes(p));
           }
         }
         if (replication_.has_replicas() && !replication_.replicas_first) {
@@ -359,7 +359,7 @@ class Planner {
     for (size_t r = 0; r < bytes->size(); ++r) {
       for (const ShardPiece& piece : plan_.shards[bucket][r].pieces) {
         if (static_cast<int>(plan_.buckets[bucket].parameters(piece.member)) != p) continue;
-        (*bytes)[r] += RoundToAlignment(piece.elements * element);
+        (*bytes)[r] += RoundUp(piece.elements * element);
       }
     }
   }

@@ -63,7 +63,7 @@ void Group(const Flow& flow, Pools* pools) {
     pool.residents.push_back(r);
     pools->pool_of.push_back(found->second);
     pools->offset_in_slot.push_back(pool.stride);
-    pool.stride += RoundToAlignment(flow.source->staged.graph.values[resident.value].spec.bytes());
+    pool.stride += RoundUp(flow.source->staged.graph.values[resident.value].spec.bytes());
     pool.bytes[0] = pool.stride;
   }
 }

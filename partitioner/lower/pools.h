@@ -9,13 +9,9 @@
 
 #include "partitioner/lower/comm_order.h"
 #include "partitioner/lower/flow.h"
+#include "runtime/plan/alignment.h"
 
 namespace millrace {
-
-inline constexpr uint64_t kArenaAlignment = 256;
-inline uint64_t RoundToAlignment(uint64_t bytes) {
-  return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
-}
 
 // The stay of one micro-batch in a slot: the instructions of the rank's list that first write and last touch it.
 struct Stay {

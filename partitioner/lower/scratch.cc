@@ -67,7 +67,7 @@ RunScratch LayOutScratch(const Flow& flow, const PhaseRun& run) {
     }
     const auto [found, is_new] = interval_of.emplace(root, static_cast<int>(intervals.size()));
     if (is_new) {
-      intervals.push_back({call, call, RoundToAlignment(graph.values[root].spec.bytes())});
+      intervals.push_back({call, call, RoundUp(graph.values[root].spec.bytes())});
       roots.push_back(root);
     }
     intervals[found->second].last = call;
@@ -79,7 +79,7 @@ RunScratch LayOutScratch(const Flow& flow, const PhaseRun& run) {
   }
   const size_t values = intervals.size();
   for (int c = 0; c < calls; ++c)
-    intervals.push_back({c, c, RoundToAlignment(source.needs[run.nodes[c]].scratch_bytes)});
+    intervals.push_back({c, c, RoundUp(source.needs[run.nodes[c]].scratch_bytes)});
 
   RunScratch scratch;
   std::vector<uint64_t> change(calls + 1, 0);

@@ -4,18 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/op_desc.h"
+#include "runtime/plan/alignment.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 
 namespace millrace {
-namespace {
-
-constexpr uint64_t kAlignment = 256;
-
-uint64_t RoundUp(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-}  // namespace
-
 bool ReplicasFirst(const proto::ExecutionPlan& plan) {
   return plan.sum_order() == proto::REPLICAS_FIRST && HasReplicas(plan);
 }

@@ -3,18 +3,11 @@
 #include <algorithm>
 
 #include "kernels/op_desc.h"
+#include "runtime/plan/alignment.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 
 namespace millrace {
-namespace {
-
-constexpr uint64_t kAlignment = 256;
-
-uint64_t RoundUp(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-}  // namespace
-
 Divisible DivisibleOf(const proto::PlannedParameter& parameter) {
   const TensorSpec gradient = GradientSpec(parameter);
   return {static_cast<uint64_t>(gradient.elements()), static_cast<uint64_t>(SizeOf(gradient.dtype)),

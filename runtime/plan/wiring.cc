@@ -332,10 +332,12 @@ class Wirer {
       if (instruction.kind() == Instruction::NORM) {
         wanted = program_.ranks_size();
       } else if (IsOfRun(instruction) || instruction.chunk()) {
-        wanted = ListsAt(plan_, static_cast<uint32_t>(PlaceOf(plan_, first.rank)));
+        wanted = static_cast<int>(ListsAt(plan_, static_cast<uint32_t>(PlaceOf(plan_, first.rank))).size());
         MR_RETURN_IF_ERROR(CheckChunkMeeting(program_, here, meeting, instruction));
       } else {
-        for (uint32_t place : plan_.buckets(instruction.bucket()).group()) wanted += ListsAt(plan_, place);
+        for (uint32_t place : plan_.buckets(instruction.bucket()).group()) {
+          wanted += static_cast<int>(ListsAt(plan_, place).size());
+        }
       }
       if (static_cast<int>(meeting.parties.size()) != wanted) {
         return Broken("matching", here,

@@ -17,13 +17,13 @@ bool IsOfRun(const Instruction& instruction) {
   return instruction.kind() == Instruction::REDUCE && instruction.phase() != proto::PHASE_UNSPECIFIED;
 }
 
-int ListsAt(const proto::ExecutionPlan& plan, uint32_t place) {
-  return plan.dp() > 1 ? 1 : static_cast<int>(RanksAt(plan, static_cast<int>(place)).size());
+std::vector<int> ListsAt(const proto::ExecutionPlan& plan, uint32_t place) {
+  return plan.dp() > 1 ? std::vector<int>{static_cast<int>(place)} : RanksAt(plan, static_cast<int>(place));
 }
 
 absl::Status CheckStageReplica(const proto::ExecutionPlan& plan, const proto::Program& program, int rank, int s) {
   const proto::StageProgram& stage = program.stages(s);
-  const uint32_t replicas = static_cast<uint32_t>(ListsAt(plan, static_cast<uint32_t>(PlaceOf(plan, rank))));
+  const uint32_t replicas = static_cast<uint32_t>(ListsAt(plan, static_cast<uint32_t>(PlaceOf(plan, rank))).size());
   const uint32_t replica = plan.dp() > 1 ? 0 : plan.ranks(rank).replica();
   if (std::max<uint32_t>(1, stage.replicas()) == replicas && stage.replica() == replica) return absl::OkStatus();
   return Broken("one-rank", {&program, rank},

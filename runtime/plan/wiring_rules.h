@@ -3,6 +3,7 @@
 #define RUNTIME_PLAN_WIRING_RULES_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "proto/plan.pb.h"
@@ -14,8 +15,8 @@ namespace millrace {
 // A REDUCE of what one RUN has written.
 bool IsOfRun(const proto::Instruction& instruction);
 
-// Lists in which a place's ranks stand: of several pipelines the first one's is written.
-int ListsAt(const proto::ExecutionPlan& plan, uint32_t place);
+// Ranks whose lists a place's instructions stand in: of several pipelines the first one's is written.
+std::vector<int> ListsAt(const proto::ExecutionPlan& plan, uint32_t place);
 
 // Rule `one-rank`: stage `s` says which replica its rank is.
 absl::Status CheckStageReplica(const proto::ExecutionPlan& plan, const proto::Program& program, int rank, int s);

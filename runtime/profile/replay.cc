@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/job/plan_facts.h"
+#include "runtime/plan/alignment.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 #include "runtime/trace/ring.h"
@@ -24,7 +25,6 @@ using proto::Instruction;
 constexpr uint64_t kSeed = 1;
 // Of a training program; of the others one. Two, so that a micro-batch follows another one's traces in the caches.
 constexpr uint32_t kTrainMicroBatches = 2;
-constexpr uint64_t kAlignment = 256;
 
 // Nanoseconds; from here on a call is long enough for the clock of its thread's processor time.
 constexpr int64_t kLongCall = 20000;
@@ -35,8 +35,6 @@ int64_t ProcessorNow() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return int64_t{1000000000} * now.tv_sec + now.tv_nsec;
 }
-
-uint64_t Align(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Bytes of a tensor: ids below `ids` (0 where none are allowed), floating-point numbers of the size of activations.
 std::string Arrival(const TensorSpec& spec, int64_t ids, std::mt19937_64* random) {
@@ -215,8 +213,8 @@ absl::Status Replay::AddOptimizer() {
       MR_RETURN_IF_ERROR(add(step, {nullptr}, operands));
     }
   }
-  const uint64_t hyper_bytes = Align(sizeof(hyper)), sums_bytes = Align(most_blocks * sizeof(double));
-  MR_ASSIGN_OR_RETURN(side_, arena_.device()->Allocate(hyper_bytes + sums_bytes + Align(most_scratch + 1)));
+  const uint64_t hyper_bytes = RoundUp(sizeof(hyper)), sums_bytes = RoundUp(most_blocks * sizeof(double));
+  MR_ASSIGN_OR_RETURN(side_, arena_.device()->Allocate(hyper_bytes + sums_bytes + RoundUp(most_scratch + 1)));
   char* const side = static_cast<char*>(side_.memory());
   for (size_t c = first; c < calls_.size(); ++c) {
     calls_[c].args.scratch = side + hyper_bytes + sums_bytes;

@@ -4,16 +4,13 @@
 #include <utility>
 
 #include "proto/status_macros.h"
+#include "runtime/plan/alignment.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 #include "runtime/worker/tags.h"
 
 namespace millrace {
 namespace {
-
-constexpr uint64_t kAlignment = 256;
-
-uint64_t Align(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 uint64_t Tag(Replicas::Purpose purpose, uint64_t group, uint64_t name) {
   return TransferTag(TagKind::kReplica, static_cast<uint64_t>(purpose), group, name);
@@ -61,7 +58,7 @@ absl::StatusOr<ReplicaWork::Part> Replicas::AddUp(const std::vector<DividedTenso
       arrivals.push_back(staging + arrivals.size() * stride + staged);
       part.transfers.push_back({false, ranks_[other], tag, arrivals.back(), mine->elements * tensor.element_bytes});
     }
-    staged += Align(mine->elements * tensor.element_bytes);
+    staged += RoundUp(mine->elements * tensor.element_bytes);
     MR_ASSIGN_OR_RETURN(const Kernel* add,
                         kernels->Get(AccumulateOp(*tensor.parameter, static_cast<int64_t>(mine->elements))));
     AddInOrder(add, me_, arrivals, tensor.whole + mine->first * tensor.element_bytes, &additions);

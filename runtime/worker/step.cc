@@ -150,22 +150,28 @@ uint64_t StepRunner::StateBytes(int parameter) const {
 absl::StatusOr<StepRunner::TensorPart> StepRunner::Weight(int parameter) const {
   const proto::PlannedParameter& planned = plan_.parameters(parameter);
   const std::string what = absl::StrCat("parameter ", planned.name());
-  for (const proto::ParameterPlace& place : planned.places()) {
-    if (static_cast<int>(place.rank()) != place_) continue;
-    const BucketMember* const of = chunks_.MemberOf(parameter);
-    if (of == nullptr || !DividesParameters(plan_)) {
-      const uint64_t bytes = TensorSpec::Of(planned.type()).bytes();
-      MR_ASSIGN_OR_RETURN(char* whole, arena_.At(place.weight_offset(), bytes, what));
-      return TensorPart{whole, 0, bytes};
-    }
-    const ShardPiece* const piece = chunks_.PieceOf(*of, replicas_.me());
-    if (piece == nullptr) return TensorPart{};
-    const uint64_t size = SizeOf(planned.type().dtype());
-    MR_ASSIGN_OR_RETURN(char* at,
-                        arena_.At(place.weight_offset() + piece->weight_offset, piece->elements * size, what));
-    return TensorPart{at, piece->first * size, piece->elements * size};
+  const proto::ParameterPlace* const place = PlaceHere(planned);
+  if (place == nullptr) {
+    return absl::NotFoundError(absl::StrCat("rank ", rank_, " has no copy of parameter ", planned.name()));
   }
-  return absl::NotFoundError(absl::StrCat("rank ", rank_, " has no copy of parameter ", planned.name()));
+  const BucketMember* const of = chunks_.MemberOf(parameter);
+  if (of == nullptr || !DividesParameters(plan_)) {
+    const uint64_t bytes = TensorSpec::Of(planned.type()).bytes();
+    MR_ASSIGN_OR_RETURN(char* whole, arena_.At(place->weight_offset(), bytes, what));
+    return TensorPart{whole, 0, bytes};
+  }
+  const ShardPiece* const piece = chunks_.PieceOf(*of, replicas_.me());
+  if (piece == nullptr) return TensorPart{};
+  const uint64_t size = SizeOf(planned.type().dtype());
+  MR_ASSIGN_OR_RETURN(char* at, arena_.At(place->weight_offset() + piece->weight_offset, piece->elements * size, what));
+  return TensorPart{at, piece->first * size, piece->elements * size};
+}
+
+const proto::ParameterPlace* StepRunner::PlaceHere(const proto::PlannedParameter& parameter) const {
+  for (const proto::ParameterPlace& place : parameter.places()) {
+    if (static_cast<int>(place.rank()) == place_) return &place;
+  }
+  return nullptr;
 }
 
 }  // namespace millrace

@@ -113,6 +113,7 @@ class StepRunner {
   int level() const { return static_cast<int>(plan_.shard_optimizer()); }
   bool owns(const proto::Bucket& bucket) const { return static_cast<int>(bucket.owner()) == place_; }
   int InReplica(int place) const { return RanksAt(plan_, place)[replicas_.me()]; }  // the rank of this replica there
+  const proto::ParameterPlace* PlaceHere(const proto::PlannedParameter& parameter) const;  // nullptr: none
   const ShardPiece* MyPiece(int bucket, int member) const;
   std::vector<DividedTensor> Divided(int index, const BoundBucket& bound, bool weights) const;
   int StatesOf(const Owned& owned) const;

@@ -28,13 +28,6 @@ std::vector<Use> UsesInGraphOrder(const proto::PlannedParameter& parameter) {
   return uses;
 }
 
-const proto::ParameterPlace* PlaceOn(const proto::PlannedParameter& parameter, int rank) {
-  for (const proto::ParameterPlace& place : parameter.places()) {
-    if (static_cast<int>(place.rank()) == rank) return &place;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 StepRunner::StepRunner(const proto::ExecutionPlan& plan, int rank, const Arena& arena, KernelCache* kernels,
@@ -94,7 +87,7 @@ absl::Status StepRunner::BindBucket(int index) {
 absl::Status StepRunner::BindOwned(int index, BoundBucket* bound) {
   for (uint32_t p : plan_.buckets(index).parameters()) {
     const proto::PlannedParameter& parameter = plan_.parameters(static_cast<int>(p));
-    const proto::ParameterPlace* place = PlaceOn(parameter, place_);
+    const proto::ParameterPlace* place = PlaceHere(parameter);
     if (place == nullptr || place->gradients().empty()) {
       return absl::FailedPreconditionError(absl::StrCat("its owner, rank ", rank_, ", has no ",
                                                         place == nullptr ? "copy" : "accumulator", " of parameter ",
@@ -240,7 +233,7 @@ absl::Status StepRunner::BindOthers(BoundBucket* bound) {
 
 absl::Status StepRunner::FindZeroed() {
   for (int p = 0; p < plan_.parameters_size(); ++p) {
-    const proto::ParameterPlace* place = PlaceOn(plan_.parameters(p), place_);
+    const proto::ParameterPlace* place = PlaceHere(plan_.parameters(p));
     if (place == nullptr || chunks_.MemberOf(p) == nullptr) continue;
     const uint64_t bytes = GradientSpec(plan_.parameters(p)).bytes();
     const uint64_t shard = ShardBytes(chunks_.shards(chunks_.MemberOf(p)->bucket));

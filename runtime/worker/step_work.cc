@@ -10,13 +10,6 @@
 namespace millrace {
 namespace {
 
-const proto::ParameterPlace* PlaceOn(const proto::PlannedParameter& parameter, int rank) {
-  for (const proto::ParameterPlace& place : parameter.places()) {
-    if (static_cast<int>(place.rank()) == rank) return &place;
-  }
-  return nullptr;
-}
-
 // The stage that stands for all its replicas.
 uint64_t FirstReplicaOf(const proto::StageProgram& stage) { return uint64_t{stage.stage()} - stage.replica(); }
 
@@ -107,7 +100,7 @@ absl::Status StepRunner::BindGather(int index, BoundBucket* bound) {
       if (other == owner) continue;
       const uint64_t tag = TransferTag(TagKind::kGather, 0, index, copy++);
       if (place_ != owner && place_ != other) continue;
-      if (PlaceOn(parameter, place_) == nullptr) {
+      if (PlaceHere(parameter) == nullptr) {
         return absl::FailedPreconditionError(absl::StrCat("no copy of ", parameter.name()));
       }
       MR_ASSIGN_OR_RETURN(const TensorPart mine, Weight(static_cast<int>(p)));

@@ -6,15 +6,11 @@
 #include <optional>
 
 #include "proto/model.pb.h"
+#include "runtime/plan/alignment.h"
 
 namespace millrace {
 
-inline constexpr uint64_t kAlignment = 256;
-
 inline bool Aligned(uint64_t offset) { return offset % kAlignment == 0; }
-
-// Up to the next multiple of 256. Wraps for sizes within 255 of 2^64, which no checked extent has.
-inline uint64_t RoundUp(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Is [begin, begin + bytes) inside [from, from + size)? Never overflows; `from + size` must not.
 inline bool Within(uint64_t begin, uint64_t bytes, uint64_t from, uint64_t size) {

@@ -10,6 +10,7 @@
 #include "runtime/plan/plan.h"
 #include "runtime/plan/verify/completeness.h"
 #include "runtime/plan/verify/ordering.h"
+#include "runtime/plan/wiring_rules.h"
 
 namespace millrace {
 namespace {
@@ -29,11 +30,6 @@ bool Trains(const proto::Program& program) {
     }
   }
   return false;
-}
-
-// The lists of the ranks at a place.
-std::vector<int> ListsAt(const proto::ExecutionPlan& plan, uint32_t place) {
-  return plan.dp() > 1 ? std::vector<int>{static_cast<int>(place)} : RanksAt(plan, static_cast<int>(place));
 }
 
 // The end of a step on one rank: accumulate, REDUCE, NORM, STEP, GATHER, PREPARE.
