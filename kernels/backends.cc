@@ -25,6 +25,11 @@ absl::StatusOr<std::unique_ptr<Device>> OpenDevice(absl::string_view kind, const
       absl::StrCat("there is no device kind '", kind, "' in this program; it has: ", absl::StrJoin(Backends(), ", ")));
 }
 
+int DeviceCount(absl::string_view kind) {
+  if (kind == "cuda") return CudaDeviceCount();
+  return kind == "reference" || (kind == "cpu" && CpuIsLinked()) ? 1 : 0;
+}
+
 std::string LibraryVersions(absl::string_view kind) {
   if (kind == "cpu") return CpuLibraryVersions();
   return kind == "cuda" ? CudaLibraryVersions() : "";

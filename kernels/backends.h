@@ -19,6 +19,9 @@ std::vector<std::string> Backends();
 // NOT_FOUND lists the kinds there are; UNAVAILABLE says why a known kind cannot be had here.
 absl::StatusOr<std::unique_ptr<Device>> OpenDevice(absl::string_view kind, const DeviceOptions& options);
 
+// How many devices of a kind this machine has: 1 of those that are the host itself, 0 where there are none.
+int DeviceCount(absl::string_view kind);
+
 // What decides how fast and with how much memory the kernels of a kind run, besides the device: the versions of the
 // libraries behind them, for example "oneDNN 2.6.3". Empty for a kind without any, or one that is not linked.
 std::string LibraryVersions(absl::string_view kind);

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/op_desc.h"
@@ -42,6 +43,16 @@ class Event {
   virtual bool Ready() const = 0;
   // Blocks the calling thread until the recorded work is done.
   virtual absl::Status Wait() = 0;
+  // From the work before `earlier` to that before this one, by the device's clock; negative when it was the other way
+  // round. Both of NewTimedEvent and done.
+  virtual absl::StatusOr<double> SecondsSince(const Event& earlier) const;
+};
+
+// Work of a stream, kept to be queued again for the price of one call. Everything about it is frozen: addresses, sizes,
+// and what kernels were told by value, the RunKey included. Must die before its Device.
+class Recording {
+ public:
+  virtual ~Recording() = default;
 };
 
 // A queue of work that runs in order. On CPU the calling thread does the work itself, helped by the rank's pool, so
@@ -54,6 +65,14 @@ class Stream {
   virtual absl::Status Synchronize() = 0;
   virtual absl::Status Copy(void* to, const void* from, uint64_t bytes) = 0;  // within the device
   virtual absl::Status Zero(void* to, uint64_t bytes) = 0;
+  // Host memory to the device and back, behind what the stream holds. CopyIn has taken the bytes when it returns, and
+  // need not have delivered them; CopyOut returns when they are there.
+  virtual absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes);
+  virtual absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes);
+  // Keeps what `work` queues on this stream instead of running it. `work` neither waits nor copies from or to the host.
+  // Null where the device has no such thing: then `work` has not been called.
+  virtual absl::StatusOr<std::unique_ptr<Recording>> Capture(absl::FunctionRef<absl::Status()> work);
+  virtual absl::Status Launch(const Recording& recording);  // of any stream of the device; one launch at a time
   // The queue as the libraries of its device know it (CUDA: cudaStream_t); null where there is none.
   virtual void* native() const { return nullptr; }
 };
@@ -80,6 +99,7 @@ struct KernelNeeds {
   uint64_t packed_bytes = 0;  // > 0: Pack must run after each change of the weights
   // Two packings with the same key, of the same weights, have the same bytes: they are made and kept once.
   std::string pack_key;
+  std::string algorithm;  // which of its library's it was given, for reports; empty where there is no choice
 };
 
 // A computation prepared once for fixed shapes and run many times, from any thread, with other memory each time.
@@ -113,13 +133,17 @@ class Device {
   virtual std::string name() const = 0;  // processor's model name, for reports and cost tables
   // Whether the host reads and writes its memory as its own.
   virtual bool memory_is_hosts() const { return true; }
+  // Bytes of the device's own memory that are taken, by anybody. UNIMPLEMENTED where it has none of its own.
+  virtual absl::StatusOr<uint64_t> MemoryInUse();
   // RESOURCE_EXHAUSTED when there is not that much memory.
   virtual absl::StatusOr<Buffer> Allocate(uint64_t bytes) = 0;
   virtual absl::StatusOr<std::unique_ptr<Stream>> NewStream() = 0;
   virtual absl::StatusOr<std::unique_ptr<Event>> NewEvent() = 0;
+  // One that notes when. Null where streams work at once, and the host's clock does.
+  virtual absl::StatusOr<std::unique_ptr<Event>> NewTimedEvent() { return nullptr; }
   // INVALID_ARGUMENT names the input or attribute at fault; UNIMPLEMENTED names the operator and what is supported.
   virtual absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) = 0;
-  // Host memory to device and back; both return when done.
+  // Host memory to device and back; both return when done. They do not wait for streams (Stream::CopyIn does).
   virtual absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) = 0;
   virtual absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) = 0;
 

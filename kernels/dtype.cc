@@ -42,6 +42,8 @@ bool IsFloat(DType dtype) {
   return dtype == proto::F32 || dtype == proto::F64 || dtype == proto::BF16 || dtype == proto::F16;
 }
 
+bool IsHalf(DType dtype) { return dtype == proto::BF16 || dtype == proto::F16; }
+
 BFloat16::BFloat16(float value) {
   const uint32_t u = std::bit_cast<uint32_t>(value);
   if (std::isnan(value)) {

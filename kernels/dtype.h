@@ -16,6 +16,8 @@ int64_t SizeOf(DType dtype);
 // "f32", "bf16", "i64", ...
 absl::string_view Name(DType dtype);
 bool IsFloat(DType dtype);
+// bf16 or f16: parameters of these types are trained with a float32 master copy.
+bool IsHalf(DType dtype);
 
 // bfloat16: the upper half of a float. Conversion from float rounds to nearest even and keeps NaN a NaN.
 struct BFloat16 {

@@ -50,8 +50,8 @@ void Cast(const OpDesc& d, OpCheck& c) {
   if (!c.Inputs(1, 1) || !c.Outputs(1, 1)) return;
   for (const TensorSpec* spec : {&d.input(0), &d.output(0)}) {
     const DType t = spec->dtype;
-    c.Demand(t == proto::F32 || t == proto::F64 || t == proto::BF16 || t == proto::I32 || t == proto::I64,
-             absl::StrCat(spec->ToString(), ": Cast knows f32, f64, bf16, i32, i64"));
+    c.Demand(IsFloat(t) || t == proto::I32 || t == proto::I64,
+             absl::StrCat(spec->ToString(), ": Cast knows f32, f64, bf16, f16, i32, i64"));
   }
   c.Demand(d.attributes.Int("to", d.output(0).dtype) == d.output(0).dtype, "attribute to is not the output's type");
   c.OutputIs(0, d.output(0).dtype, d.input(0).dims);
@@ -127,11 +127,12 @@ void RmsNormalizationGrad(const OpDesc& d, OpCheck& c) {
   c.OutputIs(1, AccumulatorOf(x.dtype), {x.columns()});
 }
 
-// hyper, then `states` tensors of the parameter's size.
+// hyper, then tensors of the parameter's size; one more, the master, of parameters in 16 bits.
 void Optimizer(const OpDesc& d, OpCheck& c, int outputs) {
-  if (!c.Inputs(1, 1) || !c.Outputs(outputs, outputs)) return;
+  if (!c.Inputs(1, 1) || !c.Outputs(outputs, outputs + (IsHalf(d.output(0).dtype) ? 1 : 0))) return;
   c.InputIs(0, proto::F64, {10});
   if (!Float(c, d.output(0), "output 0")) return;
+  outputs = static_cast<int>(d.outputs.size());
   const TensorSpec wanted{AccumulatorOf(d.output(0).dtype), d.output(0).dims};
   for (int i = 1; i < outputs; ++i) c.OutputIs(i, wanted.dtype, wanted.dims);
 }

@@ -8,6 +8,7 @@
 #include "kernels/backends.h"
 #include "kernels/cores.h"
 #include "proto/status_macros.h"
+#include "runtime/plan/device_options.h"
 
 namespace millrace {
 
@@ -28,8 +29,8 @@ proto::Cluster LocalCluster(absl::string_view kind, int count) {
   return cluster;
 }
 
-absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind) {
-  MR_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened, OpenDevice(device_kind, DeviceOptions()));
+absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind, const proto::DeviceSettings& settings) {
+  MR_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened, OpenDevice(device_kind, DeviceOptionsOf(settings)));
   return KernelNeedsFn(
       [device = std::shared_ptr<Device>(std::move(opened))](const OpDesc& desc) -> absl::StatusOr<KernelNeeds> {
         MR_ASSIGN_OR_RETURN(const std::unique_ptr<Kernel> kernel, device->NewKernel(desc));

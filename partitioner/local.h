@@ -13,9 +13,9 @@ namespace millrace {
 // cores and what hangs on them: caches and memory.
 proto::Cluster LocalCluster(absl::string_view kind, int count);
 
-// Asks the kernels of a linked backend. One device is opened and kept for as long as any copy of the function lives.
+// Asks the kernels of a linked backend, whose libraries compute as `settings` say. One device is opened and kept for as long as any copy of the function lives.
 // Errors are OpenDevice's (kernels/backends.h).
-absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind);
+absl::StatusOr<KernelNeedsFn> NeedsOf(absl::string_view device_kind, const proto::DeviceSettings& settings = {});
 
 }  // namespace millrace
 

@@ -276,6 +276,9 @@ class Partitioner {
     const bool replicas_first = options_.shard_optimizer >= 2 || options_.sum_order == "replica-first";
     plan.set_sum_order(replicas_first ? proto::REPLICAS_FIRST : proto::MICRO_BATCHES_FIRST);
     plan.set_device_kind(options_.cluster.devices(0).kind());
+    if (options_.device_settings.tf32() || options_.device_settings.cudnn()) {
+      *plan.mutable_device_settings() = options_.device_settings;
+    }
     plan.set_cut(options_.cut == "by-hand" ? "by hand" : options_.cut);
     if (!options_.pinned.empty()) plan.set_cut(options_.cut + ", some nodes pinned");
     for (const proto::Input& input : checked.model_inputs) *plan.add_inputs() = input;

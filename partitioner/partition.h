@@ -72,6 +72,7 @@ struct PartitionOptions {
   bool with_logits = true;  // when the model names its logits
   int64_t logits_batch = 1;
   proto::CostTable costs;  // empty: analytic
+  proto::DeviceSettings device_settings;  // `needs` were asked with these
   // When set, the training program follows it, and `schedule` is not looked at: any number of stages on any of the pp
   // ranks, BW or separate B and W. Its micro_batches must be those above.
   std::optional<Schedule> custom_schedule;

@@ -11,12 +11,19 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 
-def targets(filters):
-    query = 'tests(//tests/...)'
-    if filters:
-        query += ' except attr(tags, "[\\[ ]long[,\\]]", //tests/...)'
-    out = subprocess.run(['bazel', 'query', query], capture_output=True, text=True, check=True).stdout
+def query(expression):
+    out = subprocess.run(['bazel', 'query', expression], capture_output=True, text=True, check=True).stdout
     return [line.strip() for line in out.splitlines() if line.startswith('//')]
+
+
+def tagged(tag):
+    return f'attr(tags, "[\\[ ]{tag}[,\\]]", //tests/...)'
+
+
+def targets(filters):
+    """The targets that `bazel test` was to run, and those that nobody runs unless they are named."""
+    left_out = f' except {tagged("long")}' if filters else ''
+    return query(f'tests(//tests/...) except {tagged("manual")}{left_out}'), query(f'tests({tagged("manual")})')
 
 
 def count(path):
@@ -37,8 +44,9 @@ def count(path):
 
 def main():
     logs, built, tested = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    passed, failed, skipped = 0, [], []
-    for target in targets(sys.argv[4:]):
+    run, manual = targets(sys.argv[4:])
+    passed, failed, skipped = 0, [], [f'{target} (runs only where it is named)' for target in manual]
+    for target in run:
         package, name = target[2:].split(':')
         xml = logs / package / name / 'test.xml'
         try:

@@ -14,10 +14,10 @@ namespace {
 // Truncates towards 0; what does not fit becomes the nearest that does, and NaN 0.
 template <typename To, typename From>
 To Convert(From x) {
-  if constexpr (std::is_same_v<From, BFloat16>) {
+  if constexpr (std::is_same_v<From, BFloat16> || std::is_same_v<From, _Float16>) {
     return Convert<To>(static_cast<float>(x));
-  } else if constexpr (std::is_same_v<To, BFloat16>) {
-    return BFloat16(static_cast<float>(x));
+  } else if constexpr (std::is_same_v<To, BFloat16> || std::is_same_v<To, _Float16>) {
+    return static_cast<To>(static_cast<float>(x));
   } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
     // 2^31 and 2^63 are exact in every floating-point type, the largest integers below them are not.
     constexpr From limit = static_cast<From>(uint64_t{1} << (8 * sizeof(To) - 1));
@@ -50,7 +50,7 @@ class CastKernel : public Kernel {
 absl::Status Unsupported(const OpDesc& desc) {
   return absl::UnimplementedError(absl::StrCat("Cast on the cpu backend: ", desc.input(0).ToString(), " to ",
                                                desc.output(0).ToString(),
-                                               "; supported are f32, f64, bf16, i32 and i64"));
+                                               "; supported are f32, f64, bf16, f16, i32 and i64"));
 }
 
 template <typename From>
@@ -63,6 +63,8 @@ KernelOr NewCastFrom(const OpDesc& desc) {
       return std::make_unique<CastKernel<From, double>>(elements);
     case proto::BF16:
       return std::make_unique<CastKernel<From, BFloat16>>(elements);
+    case proto::F16:
+      return std::make_unique<CastKernel<From, _Float16>>(elements);
     case proto::I32:
       return std::make_unique<CastKernel<From, int32_t>>(elements);
     case proto::I64:
@@ -83,6 +85,8 @@ KernelOr NewCast(const OpDesc& desc) {
       return NewCastFrom<double>(desc);
     case proto::BF16:
       return NewCastFrom<BFloat16>(desc);
+    case proto::F16:
+      return NewCastFrom<_Float16>(desc);
     case proto::I32:
       return NewCastFrom<int32_t>(desc);
     case proto::I64:

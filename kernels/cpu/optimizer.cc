@@ -121,10 +121,31 @@ absl::Status ZeroGradient(Stream& stream, const KernelArgs& args, int64_t elemen
   return stream.Zero(args.outputs[1], elements * sizeof(float));
 }
 
+// What is stepped: the parameter, or, for one in 16 bits, the master behind the states, of which it is a rounded copy.
+struct Weights {
+  proto::DataType dtype = proto::F32;  // of the parameter
+  int master = 0;                      // which output; 0: none
+
+  static Weights Of(const OpDesc& desc, int outputs) {
+    return {desc.output(0).dtype, static_cast<int>(desc.outputs.size()) > outputs ? outputs : 0};
+  }
+  float* Stepped(const KernelArgs& args) const { return static_cast<float*>(args.outputs[master]); }
+  void Round(const KernelArgs& args, int64_t begin, int64_t end) const {
+    if (master == 0) return;
+    const float* const from = Stepped(args);
+    if (dtype == proto::BF16) {
+      for (int64_t i = begin; i < end; ++i) static_cast<BFloat16*>(args.outputs[0])[i] = BFloat16(from[i]);
+    } else {
+      for (int64_t i = begin; i < end; ++i) static_cast<_Float16*>(args.outputs[0])[i] = static_cast<_Float16>(from[i]);
+    }
+  }
+};
+
 // Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
 class AdamWKernel : public Kernel {
  public:
-  AdamWKernel(int64_t elements, bool decay) : Kernel({}), elements_(elements), decay_(decay) {}
+  AdamWKernel(int64_t elements, bool decay, Weights weights)
+      : Kernel({}), elements_(elements), decay_(decay), weights_(weights) {}
 
   absl::Status Run(Stream& stream, const KernelArgs& args) const override {
     const double* h = static_cast<const double*>(args.inputs[0]);
@@ -141,7 +162,9 @@ class AdamWKernel : public Kernel {
     f.epsilon = static_cast<float>(h[kEpsilon]);
     const auto tensor = [&args](int i) { return static_cast<float*>(args.outputs[i]); };
     ForBlocks(stream, elements_, kElementsPerTask, [&](int64_t b, int64_t e) {
-      HWY_DYNAMIC_DISPATCH(AdamWStep)(f, tensor(0) + b, tensor(1) + b, tensor(2) + b, tensor(3) + b, e - b);
+      HWY_DYNAMIC_DISPATCH(AdamWStep)
+      (f, weights_.Stepped(args) + b, tensor(1) + b, tensor(2) + b, tensor(3) + b, e - b);
+      weights_.Round(args, b, e);
     });
     return absl::OkStatus();
   }
@@ -149,11 +172,13 @@ class AdamWKernel : public Kernel {
  private:
   const int64_t elements_;
   const bool decay_;
+  const Weights weights_;
 };
 
 class SgdKernel : public Kernel {
  public:
-  SgdKernel(int64_t elements, bool decay) : Kernel({}), elements_(elements), decay_(decay) {}
+  SgdKernel(int64_t elements, bool decay, Weights weights)
+      : Kernel({}), elements_(elements), decay_(decay), weights_(weights) {}
 
   absl::Status Run(Stream& stream, const KernelArgs& args) const override {
     const double* h = static_cast<const double*>(args.inputs[0]);
@@ -162,7 +187,8 @@ class SgdKernel : public Kernel {
                           static_cast<float>(h[kMomentum]), static_cast<float>(h[kRate]), h[kNesterov] != 0};
     const auto tensor = [&args](int i) { return static_cast<float*>(args.outputs[i]); };
     ForBlocks(stream, elements_, kElementsPerTask, [&](int64_t b, int64_t e) {
-      HWY_DYNAMIC_DISPATCH(SgdStep)(f, tensor(0) + b, tensor(1) + b, tensor(2) + b, e - b);
+      HWY_DYNAMIC_DISPATCH(SgdStep)(f, weights_.Stepped(args) + b, tensor(1) + b, tensor(2) + b, e - b);
+      weights_.Round(args, b, e);
     });
     return absl::OkStatus();
   }
@@ -170,6 +196,7 @@ class SgdKernel : public Kernel {
  private:
   const int64_t elements_;
   const bool decay_;
+  const Weights weights_;
 };
 
 class SquaredSumsKernel : public Kernel {
@@ -198,13 +225,16 @@ KernelOr NewOptimizer(const OpDesc& desc) {
     MR_RETURN_IF_ERROR(OnlyDtype(desc, proto::F32, /*skip_outputs=*/true));
     return std::make_unique<SquaredSumsKernel>(desc.input(0).elements(), desc.attributes.Int("block", 1));
   }
+  const bool adam = desc.op == "AdamW";
+  const Weights weights = Weights::Of(desc, adam ? 4 : 3);
   OpDesc tensors = desc;
   tensors.inputs.clear();  // hyper is f64
+  if (weights.master != 0) tensors.outputs.erase(tensors.outputs.begin());
   MR_RETURN_IF_ERROR(OnlyDtype(tensors, proto::F32));
   const int64_t elements = desc.output(0).elements();
   const bool decay = desc.attributes.Int("decay", 0) != 0;
-  if (desc.op == "AdamW") return std::make_unique<AdamWKernel>(elements, decay);
-  return std::make_unique<SgdKernel>(elements, decay);
+  if (adam) return std::make_unique<AdamWKernel>(elements, decay, weights);
+  return std::make_unique<SgdKernel>(elements, decay, weights);
 }
 
 }  // namespace millrace::cpu

@@ -1,5 +1,5 @@
 // Bound by memory: parameter, gradient and both moments are read and written, 32 bytes per element in f32, 28 with
-// 16-bit parameters; a skipped step writes the gradient's zeros, 4 bytes. The factors are made by one thread before, on
+// 16-bit parameters, 34 with a master of theirs; a skipped step writes the gradient's zeros, 4 bytes. The factors are made by one thread before, on
 // the device, because the learning rate, the clipping and whether to skip stand there.
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/dispatch.cuh"
@@ -25,12 +25,17 @@ __global__ void AdamWKernel(AdamWCall call) {
     const int64_t left = call.elements - i;
     if (!f.skip) {
       float p[N], g[N], m[N], v[N];
-      LoadUpTo(params + i, left, p);
+      if (call.has_master) {
+        LoadUpTo(call.master + i, left, p);
+      } else {
+        LoadUpTo(params + i, left, p);
+      }
       LoadUpTo(call.grad + i, left, g);
       LoadUpTo(call.m + i, left, m);
       LoadUpTo(call.v + i, left, v);
 #pragma unroll
       for (int k = 0; k < N; ++k) AdamWStep(f, g[k], &p[k], &m[k], &v[k]);
+      if (call.has_master) StoreUpTo(p, left, call.master + i);
       StoreUpTo(p, left, params + i);
       StoreUpTo(m, left, call.m + i);
       StoreUpTo(v, left, call.v + i);
@@ -50,7 +55,8 @@ Code LaunchAdamW(const AdamWCall& call, StreamHandle stream) {
   if (code != kSuccess) return code;
   return ForFloatType(call.type, [&]<typename T>(TypeTag<T>) {
     const bool wide =
-        VectorElements(1, {Address(call.param), Address(call.grad), Address(call.m), Address(call.v)}) > 1;
+        VectorElements(1, {Address(call.param), Address(call.master), Address(call.grad), Address(call.m),
+                           Address(call.v)}) > 1;
     return LaunchKernel(wide ? AdamWKernel<T, kFloats> : AdamWKernel<T, 1>,
                         ForElements(call.elements, wide ? kFloats : 1), stream, call);
   });

@@ -12,10 +12,12 @@ namespace millrace::cuda {
 
 struct AdamWCall {
   Element type;  // of the parameters: f32, bf16 or f16; everything else is f32
+  bool has_master = false;
   int64_t elements = 0;
   bool decays = false;
   const double* hyper = nullptr;
   void* param = nullptr;
+  float* master = nullptr;  // what is stepped, where there is one; the parameters are its rounded copy
   float* grad = nullptr;  // left zeroed
   float* m = nullptr;
   float* v = nullptr;

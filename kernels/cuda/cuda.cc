@@ -33,6 +33,11 @@ absl::StatusOr<std::unique_ptr<Device>> OpenCuda(const DeviceOptions& options) {
   return std::make_unique<cuda::CudaDevice>(api, std::move(machine), cuda::OpTable());
 }
 
+int CudaDeviceCount() {
+  int count = 0;
+  return cuda::RealCudaApi().DeviceCount(&count) == cuda::kSuccess ? count : 0;
+}
+
 std::string CudaLibraryVersions() {
   std::string versions = absl::StrCat("CUDA ", Version(cuda::RealCudaApi().RuntimeVersion()));
   // Loading takes a moment, which is wasted on a machine that cannot run them.

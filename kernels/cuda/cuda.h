@@ -16,6 +16,9 @@ bool CudaIsLinked();
 // program was built, a library, a driver, or a GPU. INVALID_ARGUMENT: no such index, and which there are.
 absl::StatusOr<std::unique_ptr<Device>> OpenCuda(const DeviceOptions& options);
 
+// GPUs that CUDA_VISIBLE_DEVICES leaves; 0 also where there is no driver, or the build has no CUDA.
+int CudaDeviceCount();
+
 // Of the libraries behind the kernels, for example "CUDA 13.0, cuBLASLt 13.1.0, cuDNN 9.19.0"; empty when not linked.
 std::string CudaLibraryVersions();
 

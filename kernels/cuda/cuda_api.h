@@ -51,7 +51,8 @@ class CudaApi {
   virtual Code StreamWaitEvent(StreamHandle stream, EventHandle event) = 0;
   virtual Code StreamSynchronize(StreamHandle stream) = 0;
 
-  virtual Code EventCreate(EventHandle* event) = 0;  // cudaEventDisableTiming
+  virtual Code EventCreate(EventHandle* event, bool timed) = 0;  // not timed: cudaEventDisableTiming
+  virtual Code EventElapsed(float* milliseconds, EventHandle start, EventHandle end) = 0;
   virtual Code EventDestroy(EventHandle event) = 0;
   virtual Code EventRecord(EventHandle event, StreamHandle stream) = 0;
   virtual Code EventQuery(EventHandle event) = 0;  // kNotReady: not yet

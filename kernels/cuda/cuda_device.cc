@@ -69,6 +69,13 @@ CudaDevice::CudaDevice(CudaApi& api, Machine machine, absl::Span<const OpFamily>
 
 std::string CudaDevice::name() const { return Describe(machine_.chip); }
 
+absl::StatusOr<uint64_t> CudaDevice::MemoryInUse() {
+  MR_RETURN_IF_ERROR(target_.Enter());
+  uint64_t free_bytes = 0, total_bytes = 0;
+  MR_RETURN_IF_ERROR(target_.Check(target_.api->MemoryInfo(&free_bytes, &total_bytes), "reading how much is free"));
+  return total_bytes - free_bytes;
+}
+
 absl::StatusOr<Buffer> CudaDevice::Allocate(uint64_t bytes) {
   if (bytes == 0) return Buffer();
   MR_RETURN_IF_ERROR(target_.Enter());
@@ -92,9 +99,11 @@ void CudaDevice::Free(void* memory, uint64_t) {
   if (target_.Enter().ok()) target_.api->Free(memory);
 }
 
-absl::StatusOr<std::unique_ptr<Stream>> CudaDevice::NewStream() { return CudaStream::Make(target_); }
+absl::StatusOr<std::unique_ptr<Stream>> CudaDevice::NewStream() { return CudaStream::Make(target_, machine_.graphs); }
 
 absl::StatusOr<std::unique_ptr<Event>> CudaDevice::NewEvent() { return CudaEvent::Make(target_); }
+
+absl::StatusOr<std::unique_ptr<Event>> CudaDevice::NewTimedEvent() { return CudaEvent::Make(target_, /*timed=*/true); }
 
 absl::StatusOr<std::unique_ptr<Kernel>> CudaDevice::NewKernel(const OpDesc& desc) {
   MR_RETURN_IF_ERROR(CheckOp(desc));

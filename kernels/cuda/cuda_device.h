@@ -26,9 +26,11 @@ class CudaDevice : public Device {
   std::string kind() const override { return "cuda"; }
   std::string name() const override;  // "NVIDIA H200, compute capability 9.0, 139 GiB"
   bool memory_is_hosts() const override { return false; }
+  absl::StatusOr<uint64_t> MemoryInUse() override;  // as the driver says
   absl::StatusOr<Buffer> Allocate(uint64_t bytes) override;
   absl::StatusOr<std::unique_ptr<Stream>> NewStream() override;
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override;
+  absl::StatusOr<std::unique_ptr<Event>> NewTimedEvent() override;
   absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) override;
   // Through page-locked memory. They do not wait for work queued on streams: synchronise first.
   absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override;

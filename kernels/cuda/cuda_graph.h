@@ -15,12 +15,12 @@
 namespace millrace::cuda {
 
 // Immutable; may be launched on any stream of its device, one launch at a time.
-class CudaGraph {
+class CudaGraph : public Recording {
  public:
   // Calls `work`, which queues on `stream` and on nothing else (or joins other streams by events), and keeps what it
   // queued instead of running it. Nothing is kept when `work` fails. Synchronising inside `work` is an error.
   static absl::StatusOr<std::unique_ptr<CudaGraph>> Capture(CudaStream& stream, absl::FunctionRef<absl::Status()> work);
-  ~CudaGraph();
+  ~CudaGraph() override;
 
   absl::Status Launch(CudaStream& stream) const;
 

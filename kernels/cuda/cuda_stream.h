@@ -27,12 +27,13 @@ struct Target {
 // An event that has not been recorded yet counts as ready.
 class CudaEvent : public Event {
  public:
-  static absl::StatusOr<std::unique_ptr<CudaEvent>> Make(Target target);
+  static absl::StatusOr<std::unique_ptr<CudaEvent>> Make(Target target, bool timed = false);
   ~CudaEvent() override;
 
   // True after an error as well; Wait then reports it.
   bool Ready() const override;
   absl::Status Wait() override;
+  absl::StatusOr<double> SecondsSince(const Event& earlier) const override;  // half a microsecond exact
 
   EventHandle handle() const { return handle_; }
 
@@ -43,10 +44,13 @@ class CudaEvent : public Event {
   const EventHandle handle_;
 };
 
+class PinnedPieces;
+
 // Does not wait for the default stream nor make it wait (cudaStreamNonBlocking): every order is an event.
 class CudaStream : public Stream {
  public:
-  static absl::StatusOr<std::unique_ptr<CudaStream>> Make(Target target);
+  // `graphs`: it captures; without, Capture says that there is no such thing.
+  static absl::StatusOr<std::unique_ptr<CudaStream>> Make(Target target, bool graphs = true);
   ~CudaStream() override;  // waits for what is queued
 
   absl::Status Record(Event* event) override;
@@ -54,6 +58,13 @@ class CudaStream : public Stream {
   absl::Status Synchronize() override;
   absl::Status Copy(void* to, const void* from, uint64_t bytes) override;
   absl::Status Zero(void* to, uint64_t bytes) override;
+  // Through page-locked pieces, made when they are first used. CopyIn waits for the device only where more than
+  // kPieces * kPieceBytes are on their way.
+  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override;
+  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override;
+  // CUDA graphs (cuda_graph.h).
+  absl::StatusOr<std::unique_ptr<Recording>> Capture(absl::FunctionRef<absl::Status()> work) override;
+  absl::Status Launch(const Recording& recording) override;
   void* native() const override { return handle_; }
 
   // Queue only: page-locked host memory, which must stay until the work is done, to the device and back.
@@ -64,11 +75,17 @@ class CudaStream : public Stream {
   StreamHandle handle() const { return handle_; }
 
  private:
-  CudaStream(Target target, StreamHandle handle) : target_(target), handle_(handle) {}
+  static constexpr int kPieces = 8;
+  static constexpr uint64_t kPieceBytes = 1 << 20;
+
+  CudaStream(Target target, StreamHandle handle, bool graphs);
+  PinnedPieces& pieces();
   absl::Status QueueCopy(void* to, const void* from, uint64_t bytes, CopyKind kind, absl::string_view what);
 
   const Target target_;
   const StreamHandle handle_;
+  const bool graphs_;
+  std::unique_ptr<PinnedPieces> pieces_;
 };
 
 }  // namespace millrace::cuda

@@ -4,9 +4,11 @@
 #include "kernels/cuda/linear_cross_entropy.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "kernels/cuda/cuda_kernel.h"
 #include "kernels/cuda/element_types.h"
 #include "kernels/cuda/families.h"
@@ -81,6 +83,13 @@ namespace {
 // Products of a chunk of some number of rows.
 struct ChunkProducts {
   std::unique_ptr<PreparedProduct> scores, input_gradient, weight_gradient;
+
+  std::string choice() const {
+    std::string text = scores->choice();
+    if (input_gradient != nullptr) absl::StrAppend(&text, "; dX ", input_gradient->choice());
+    if (weight_gradient != nullptr) absl::StrAppend(&text, "; dW ", weight_gradient->choice());
+    return text;
+  }
 };
 
 absl::StatusOr<ChunkProducts> PrepareChunk(const Machine& machine, const LinearCrossEntropySizes& s, int64_t rows) {
@@ -99,7 +108,8 @@ class LinearCrossEntropyKernel : public CudaKernel {
  public:
   LinearCrossEntropyKernel(const LinearCrossEntropySizes& sizes, int64_t ignore, ChunkProducts whole,
                            ChunkProducts last)
-      : CudaKernel("LinearCrossEntropy", {.scratch_bytes = LinearCrossEntropyScratch(sizes).total}),
+      : CudaKernel("LinearCrossEntropy",
+                   {.scratch_bytes = LinearCrossEntropyScratch(sizes).total, .algorithm = whole.choice()}),
         s_(sizes),
         at_(sizes),
         ignore_(ignore),

@@ -15,6 +15,7 @@ class AttentionLibrary;
 // needs one then takes its own path, or says UNAVAILABLE.
 struct Machine {
   Chip chip;
+  bool graphs = true;                           // streams record work as graphs
   bool tf32 = false;                            // float32 products may round their operands to 10 bits of mantissa
   std::shared_ptr<MatMulLibrary> matmuls;       // cuBLASLt
   std::shared_ptr<AttentionLibrary> attention;  // cuDNN

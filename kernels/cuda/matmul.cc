@@ -106,7 +106,7 @@ KernelOr NewMatMul(const Machine& machine, const OpDesc& desc) {
   MR_ASSIGN_OR_RETURN(MatMulShape shape, MatMulShapeOf(desc));
   EpiloguePlan plan = PlanEpilogue(shape);
   MR_ASSIGN_OR_RETURN(std::unique_ptr<PreparedProduct> product, Prepare(machine, shape, &plan));
-  const KernelNeeds needs = {.scratch_bytes = WorkspaceBytes(shape.product)};
+  const KernelNeeds needs = {.scratch_bytes = WorkspaceBytes(shape.product), .algorithm = product->choice()};
   return std::make_unique<MatMulKernel>(desc.op, needs, std::move(shape), plan, std::move(product));
 }
 

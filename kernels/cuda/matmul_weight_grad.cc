@@ -70,7 +70,8 @@ KernelOr NewMatMulWeightGrad(const Machine& machine, const OpDesc& desc) {
     bias.columns = desc.input(1).columns();
   }
   const uint64_t sums = ColumnSumsScratch(bias.rows, bias.columns);
-  const KernelNeeds needs = {.scratch_bytes = std::max(WorkspaceBytes(form), sums)};
+  const KernelNeeds needs = {.scratch_bytes = std::max(WorkspaceBytes(form), sums),
+                             .algorithm = product->choice()};
   return std::make_unique<WeightGradKernel>(needs, form, transposed, bias, std::move(product));
 }
 

@@ -13,6 +13,8 @@ absl::StatusOr<std::unique_ptr<Device>> OpenCuda(const DeviceOptions&) {
       "or use the device kind 'cpu'");
 }
 
+int CudaDeviceCount() { return 0; }
+
 std::string CudaLibraryVersions() { return ""; }
 
 }  // namespace millrace

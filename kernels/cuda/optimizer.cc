@@ -24,6 +24,7 @@ class AdamWKernel : public CudaKernel {
     call.grad = Out<float>(args, 1);
     call.m = Out<float>(args, 2);
     call.v = Out<float>(args, 3);
+    if (call.has_master) call.master = Out<float>(args, 4);
     call.factors = static_cast<AdamWFactors*>(args.scratch);
     return Launched(stream, LaunchAdamW(call, stream.handle()));
   }
@@ -43,6 +44,7 @@ class SgdKernel : public CudaKernel {
     call.param = Out(args, 0);
     call.grad = Out<float>(args, 1);
     call.momentum = Out<float>(args, 2);
+    if (call.has_master) call.master = Out<float>(args, 3);
     return Launched(stream, LaunchSgd(call, stream.handle()));
   }
 
@@ -76,10 +78,15 @@ KernelOr NewOptimizer(const Machine&, const OpDesc& desc) {
   }
   const bool decays = desc.attributes.Int("decay", 0) != 0;
   if (desc.op == "AdamW") {
-    return std::make_unique<AdamWKernel>(
-        AdamWCall{.type = ElementOf(param), .elements = param.elements(), .decays = decays});
+    return std::make_unique<AdamWKernel>(AdamWCall{.type = ElementOf(param),
+                                                   .has_master = desc.outputs.size() > 4,
+                                                   .elements = param.elements(),
+                                                   .decays = decays});
   }
-  return std::make_unique<SgdKernel>(SgdCall{.type = ElementOf(param), .elements = param.elements(), .decays = decays});
+  return std::make_unique<SgdKernel>(SgdCall{.type = ElementOf(param),
+                                             .has_master = desc.outputs.size() > 3,
+                                             .elements = param.elements(),
+                                             .decays = decays});
 }
 
 KernelOr NewSquaredSums(const Machine&, const OpDesc& desc) {

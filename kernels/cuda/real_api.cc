@@ -74,8 +74,11 @@ class RuntimeApi : public CudaApi {
   }
   Code StreamSynchronize(StreamHandle stream) override { return Noted(cudaStreamSynchronize(stream)); }
 
-  Code EventCreate(EventHandle* event) override {
-    return Noted(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
+  Code EventCreate(EventHandle* event, bool timed) override {
+    return Noted(cudaEventCreateWithFlags(event, timed ? cudaEventDefault : cudaEventDisableTiming));
+  }
+  Code EventElapsed(float* milliseconds, EventHandle start, EventHandle end) override {
+    return Noted(cudaEventElapsedTime(milliseconds, start, end));
   }
   Code EventDestroy(EventHandle event) override { return Noted(cudaEventDestroy(event)); }
   Code EventRecord(EventHandle event, StreamHandle stream) override { return Noted(cudaEventRecord(event, stream)); }

@@ -1,5 +1,5 @@
 // Bound by memory: parameter, gradient and momentum are read and written, 24 bytes per element in f32, 20 with 16-bit
-// parameters. The factors need no powers, so every thread makes its own from the cached `hyper`.
+// parameters, 26 with a master of theirs. The factors need no powers, so every thread makes its own from the cached `hyper`.
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/optimizer_math.h"
@@ -21,11 +21,16 @@ __global__ void SgdKernel(SgdCall call) {
     const int64_t left = call.elements - i;
     if (!f.skip) {
       float p[N], g[N], u[N];
-      LoadUpTo(params + i, left, p);
+      if (call.has_master) {
+        LoadUpTo(call.master + i, left, p);
+      } else {
+        LoadUpTo(params + i, left, p);
+      }
       LoadUpTo(call.grad + i, left, g);
       LoadUpTo(call.momentum + i, left, u);
 #pragma unroll
       for (int k = 0; k < N; ++k) SgdStep(f, g[k], &p[k], &u[k]);
+      if (call.has_master) StoreUpTo(p, left, call.master + i);
       StoreUpTo(p, left, params + i);
       StoreUpTo(u, left, call.momentum + i);
     }
@@ -37,7 +42,8 @@ __global__ void SgdKernel(SgdCall call) {
 
 Code LaunchSgd(const SgdCall& call, StreamHandle stream) {
   return ForFloatType(call.type, [&]<typename T>(TypeTag<T>) {
-    const bool wide = VectorElements(1, {Address(call.param), Address(call.grad), Address(call.momentum)}) > 1;
+    const bool wide = VectorElements(1, {Address(call.param), Address(call.master), Address(call.grad),
+                                         Address(call.momentum)}) > 1;
     return LaunchKernel(wide ? SgdKernel<T, kFloats> : SgdKernel<T, 1>, ForElements(call.elements, wide ? kFloats : 1),
                         stream, call);
   });

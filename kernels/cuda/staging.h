@@ -1,9 +1,7 @@
-// Host memory to a device and back through page-locked pieces: the copy into one piece runs beside the transfer of the
-// other.
+// Host memory to a device and back, whatever its streams do.
 #ifndef KERNELS_CUDA_STAGING_H_
 #define KERNELS_CUDA_STAGING_H_
 
-#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -11,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/pinned_pieces.h"
 
 namespace millrace::cuda {
 
@@ -19,8 +18,7 @@ class Staging {
  public:
   static constexpr uint64_t kPieceBytes = 4 << 20;
 
-  explicit Staging(Target target) : target_(target) {}
-  ~Staging();
+  explicit Staging(Target target) : target_(target), pieces_(target, 2, kPieceBytes) {}
 
   // Both return when done. Neither waits for work queued on other streams: the caller has seen that nothing writes
   // (CopyOut) or uses (CopyIn) this memory.
@@ -29,17 +27,12 @@ class Staging {
   absl::Status Zero(void* device_memory, uint64_t bytes);
 
  private:
-  struct Piece {
-    void* memory = nullptr;
-    std::unique_ptr<CudaEvent> done;  // the last transfer from or into it
-  };
-
   absl::Status Prepare() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const Target target_;
   absl::Mutex mutex_;
-  std::unique_ptr<CudaStream> stream_ ABSL_GUARDED_BY(mutex_);
-  std::array<Piece, 2> pieces_ ABSL_GUARDED_BY(mutex_);
+  const Target target_;
+  PinnedPieces pieces_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<CudaStream> stream_ ABSL_GUARDED_BY(mutex_);  // dies before the pieces
 };
 
 }  // namespace millrace::cuda

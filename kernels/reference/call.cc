@@ -13,6 +13,9 @@ Doubles Load(const TensorSpec& spec, const void* memory) {
       case proto::BF16:
         elements[i] = static_cast<float>(static_cast<const BFloat16*>(memory)[i]);
         break;
+      case proto::F16:
+        elements[i] = static_cast<const _Float16*>(memory)[i];
+        break;
       default:
         elements[i] = static_cast<const float*>(memory)[i];
     }
@@ -28,6 +31,9 @@ void Store(const TensorSpec& spec, const Doubles& elements, void* memory) {
         break;
       case proto::BF16:
         static_cast<BFloat16*>(memory)[i] = BFloat16(static_cast<float>(elements[i]));
+        break;
+      case proto::F16:  // through float, as every other backend
+        static_cast<_Float16*>(memory)[i] = static_cast<_Float16>(static_cast<float>(elements[i]));
         break;
       default:
         static_cast<float*>(memory)[i] = static_cast<float>(elements[i]);

@@ -16,7 +16,7 @@ namespace millrace::reference {
 
 using Doubles = std::vector<double>;
 
-// f32, f64 and bf16 elements as doubles, and back, rounded to nearest even.
+// f32, f64, bf16 and f16 elements as doubles, and back, rounded to nearest even.
 Doubles Load(const TensorSpec& spec, const void* memory);
 void Store(const TensorSpec& spec, const Doubles& elements, void* memory);
 

@@ -71,10 +71,10 @@ absl::Status Dropout(const Call& call) {
 // Floats become integers by truncation; what does not fit becomes the nearest that does, NaN becomes 0.
 template <typename To, typename From>
 To Convert(From x) {
-  if constexpr (std::is_same_v<From, BFloat16>) {
+  if constexpr (std::is_same_v<From, BFloat16> || std::is_same_v<From, _Float16>) {
     return Convert<To>(static_cast<float>(x));
-  } else if constexpr (std::is_same_v<To, BFloat16>) {
-    return BFloat16(static_cast<float>(x));
+  } else if constexpr (std::is_same_v<To, BFloat16> || std::is_same_v<To, _Float16>) {
+    return static_cast<To>(static_cast<float>(x));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     const From limit = std::ldexp(From{1}, 8 * sizeof(To) - 1);  // one more than the largest To
     if (std::isnan(x)) return 0;
@@ -102,6 +102,8 @@ void ConvertFrom(const Call& call) {
       return ConvertAll<From, double>(call);
     case proto::BF16:
       return ConvertAll<From, BFloat16>(call);
+    case proto::F16:
+      return ConvertAll<From, _Float16>(call);
     case proto::I32:
       return ConvertAll<From, int32_t>(call);
     default:
@@ -119,6 +121,9 @@ absl::Status Cast(const Call& call) {
       break;
     case proto::BF16:
       ConvertFrom<BFloat16>(call);
+      break;
+    case proto::F16:
+      ConvertFrom<_Float16>(call);
       break;
     case proto::I32:
       ConvertFrom<int32_t>(call);

@@ -19,12 +19,21 @@ Hyper HyperOf(const Call& call) {
   return hyper;
 }
 
+// What is stepped: the parameter, or the master at `states`, where there is one, and the parameter is its rounded copy.
+int Stepped(const Call& call, int states) { return static_cast<int>(call.desc().outputs.size()) > states ? states : 0; }
+
+void SetWeights(const Call& call, int stepped, const Doubles& weights) {
+  call.Set(stepped, weights);
+  if (stepped != 0) call.Set(0, call.Current(stepped));
+}
+
 void ZeroGradient(const Call& call) { call.Set(1, Doubles(call.out(1).elements(), 0.0)); }
 
 absl::Status AdamW(const Call& call) {
   const Hyper hyper = HyperOf(call);
   if (hyper.skip == 0) {
-    Doubles param = call.Current(0), m = call.Current(2), v = call.Current(3);
+    const int stepped = Stepped(call, 4);
+    Doubles param = call.Current(stepped), m = call.Current(2), v = call.Current(3);
     const Doubles grad = call.Current(1);
     const double correct1 = 1 - std::pow(hyper.beta1, hyper.step), correct2 = 1 - std::pow(hyper.beta2, hyper.step);
     for (size_t i = 0; i < param.size(); ++i) {
@@ -34,7 +43,7 @@ absl::Status AdamW(const Call& call) {
       param[i] -= hyper.learning_rate * hyper.weight_decay * param[i];
       param[i] -= hyper.learning_rate * (m[i] / correct1) / (std::sqrt(v[i] / correct2) + hyper.epsilon);
     }
-    call.Set(0, param);
+    SetWeights(call, stepped, param);
     call.Set(2, m);
     call.Set(3, v);
   }
@@ -45,14 +54,15 @@ absl::Status AdamW(const Call& call) {
 absl::Status SgdMomentum(const Call& call) {
   const Hyper hyper = HyperOf(call);
   if (hyper.skip == 0) {
-    Doubles param = call.Current(0), momentum = call.Current(2);
+    const int stepped = Stepped(call, 3);
+    Doubles param = call.Current(stepped), momentum = call.Current(2);
     const Doubles grad = call.Current(1);
     for (size_t i = 0; i < param.size(); ++i) {
       const double g = grad[i] * hyper.gradient_scale + hyper.weight_decay * param[i];
       momentum[i] = hyper.momentum * momentum[i] + g;
       param[i] -= hyper.learning_rate * (hyper.nesterov != 0 ? g + hyper.momentum * momentum[i] : momentum[i]);
     }
-    call.Set(0, param);
+    SetWeights(call, stepped, param);
     call.Set(2, momentum);
   }
   ZeroGradient(call);

@@ -71,16 +71,8 @@ uint64_t PhysicalBytes() {
   return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
 }
 
-// Element types that are moved, but not computed with.
+// Integers are moved, but not computed with.
 absl::Status CheckTypes(const OpDesc& desc) {
-  for (const auto* specs : {&desc.inputs, &desc.outputs}) {
-    for (const TensorSpec& spec : *specs) {
-      if (spec.dtype == proto::F16) {
-        return absl::UnimplementedError(
-            absl::StrCat(desc.op, " on the reference backend: ", spec.ToString(), "; floats are f32, f64 or bf16"));
-      }
-    }
-  }
   const bool binary = desc.op == "Add" || desc.op == "Sub" || desc.op == "Mul" || desc.op == "Div";
   if (binary && !IsFloat(desc.input(0).dtype)) {
     return absl::UnimplementedError(

@@ -46,9 +46,10 @@ proto::Initializer Iota() { return Made(proto::Initializer::IOTA); }
 proto::Initializer RotaryCos(double theta) { return Made(proto::Initializer::ROTARY_COS, theta); }
 proto::Initializer RotarySin(double theta) { return Made(proto::Initializer::ROTARY_SIN, theta); }
 
-GraphBuilder::GraphBuilder(absl::string_view model_name) : state_(std::make_shared<State>()) {
+GraphBuilder::GraphBuilder(absl::string_view model_name, proto::DataType floats) : state_(std::make_shared<State>()) {
   state_->model.set_schema_version(kSchemaVersion);
   state_->model.set_name(std::string(model_name));
+  state_->floats = floats;
 }
 
 std::string GraphBuilder::Input(absl::string_view name, std::vector<int64_t> dims, proto::DataType dtype,
@@ -66,7 +67,7 @@ std::string GraphBuilder::Parameter(absl::string_view name, std::vector<int64_t>
   parameter->set_name(absl::StrCat(state_->scope, name));
   *parameter->mutable_initializer() = initializer;
   if (!trainable) parameter->set_trainable(false);
-  SetType(dtype, dims, parameter->mutable_type());
+  SetType(dtype == proto::DATA_TYPE_UNSPECIFIED ? state_->floats : dtype, dims, parameter->mutable_type());
   return parameter->name();
 }
 
@@ -76,7 +77,7 @@ std::string GraphBuilder::Table(absl::string_view name, std::vector<int64_t> dim
   parameter->set_name(std::string(name));
   parameter->set_constant(true);
   *parameter->mutable_initializer() = initializer;
-  SetType(dtype, dims, parameter->mutable_type());
+  SetType(dtype == proto::DATA_TYPE_UNSPECIFIED ? state_->floats : dtype, dims, parameter->mutable_type());
   return parameter->name();
 }
 

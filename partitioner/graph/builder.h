@@ -36,17 +36,18 @@ proto::Initializer RotarySin(double theta);
 // Copies write the same model. Not thread-safe. Nothing is checked until Finish, which runs the whole checker.
 class GraphBuilder {
  public:
-  explicit GraphBuilder(absl::string_view model_name);
+  // `floats`: of parameters and tables that name no type.
+  explicit GraphBuilder(absl::string_view model_name, proto::DataType floats = proto::F32);
 
   // Dimension -1 is the micro-batch.
   std::string Input(absl::string_view name, std::vector<int64_t> dims, proto::DataType dtype,
                     proto::Input::Role role = proto::Input::ROLE_UNSPECIFIED);
   // Trained. With `trainable` false it is frozen: saved, but never changed.
   std::string Parameter(absl::string_view name, std::vector<int64_t> dims, const proto::Initializer& initializer,
-                        bool trainable = true, proto::DataType dtype = proto::F32);
+                        bool trainable = true, proto::DataType dtype = proto::DATA_TYPE_UNSPECIFIED);
   // A table made from its initialiser alone: neither trained nor saved.
   std::string Table(absl::string_view name, std::vector<int64_t> dims, const proto::Initializer& initializer,
-                    proto::DataType dtype = proto::F32);
+                    proto::DataType dtype = proto::DATA_TYPE_UNSPECIFIED);
 
   // Any operator of docs/operators.md. With one output the result's name is the node's; with several, "node.0" ...
   std::vector<std::string> Op(absl::string_view op, std::vector<std::string> inputs, const Attributes& attributes = {},
@@ -103,6 +104,7 @@ class GraphBuilder {
 
   struct State {
     proto::Model model;
+    proto::DataType floats = proto::F32;
     std::string scope;
     absl::Status first_error;
   };

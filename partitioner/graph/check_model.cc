@@ -19,12 +19,11 @@ absl::Status Bad(const std::string& what, const std::string& why) {
 }
 
 bool IsSupported(DType dtype) {
-  return dtype == proto::F32 || dtype == proto::F64 || dtype == proto::BF16 || dtype == proto::I32 ||
-         dtype == proto::I64;
+  return IsFloat(dtype) || dtype == proto::I32 || dtype == proto::I64;
 }
 
 absl::Status CheckType(const std::string& what, const TensorSpec& spec) {
-  if (!IsSupported(spec.dtype)) return Bad(what, "its type must be f32, f64, bf16, i32 or i64");
+  if (!IsSupported(spec.dtype)) return Bad(what, "its type must be f32, f64, bf16, f16, i32 or i64");
   return CheckSize(what, spec);
 }
 

@@ -22,12 +22,13 @@ absl::Status Check(const Gpt2Options& o) {
   check.Ratio("dropout", o.dropout);
   check.NotNegative("epsilon", o.epsilon);
   check.NotNegative("init", o.init);
+  check.Floats("dtype", o.dtype);
   return check.status();
 }
 
 class Gpt2 {
  public:
-  explicit Gpt2(const Gpt2Options& options) : o_(options), b_("gpt2") {}
+  explicit Gpt2(const Gpt2Options& options) : o_(options), b_("gpt2", options.dtype) {}
 
   absl::StatusOr<proto::Model> Build() {
     const int64_t sequence = o_.sequence == 0 ? o_.context : o_.sequence;

@@ -25,6 +25,8 @@ struct Gpt2Options {
   double epsilon = 1e-5;
   bool tied = true;    // output matrix = token table; else parameter lm_head.weight [vocabulary, width]
   double init = 0.02;  // residual projections: init / sqrt(2 * layers), as in the paper
+  // Of parameters and activations: F32, BF16 or F16. The last two are trained with float32 master copies.
+  proto::DataType dtype = proto::F32;
 };
 
 // Inputs tokens and labels [-1, sequence]. INVALID_ARGUMENT names the option at fault.

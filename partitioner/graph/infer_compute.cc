@@ -24,10 +24,10 @@ absl::Status CheckLastAxis(const ShapeQuery& query) {
 
 absl::StatusOr<TensorSpec> CastOutput(const ShapeQuery& query) {
   const int64_t to = query.attributes.Int("to", 0);
-  for (DType dtype : {proto::F32, proto::F64, proto::BF16, proto::I32, proto::I64}) {
+  for (DType dtype : {proto::F32, proto::F64, proto::BF16, proto::F16, proto::I32, proto::I64}) {
     if (to == dtype) return TensorSpec{dtype, query.in(0).dims};
   }
-  return BadAttribute(query, "to", "must be the number of f32, f64, bf16, i32 or i64");
+  return BadAttribute(query, "to", "must be the number of f32, f64, bf16, f16, i32 or i64");
 }
 
 absl::StatusOr<TensorSpecs> InferGemm(const ShapeQuery& query) {

@@ -24,12 +24,13 @@ absl::Status Check(const LlamaOptions& o) {
   check.NotNegative("init", o.init);
   check.NotNegative("rope_theta", o.rope_theta);
   check.Require(o.rope_theta > 0, "rope_theta", o.rope_theta, "must be positive");
+  check.Floats("dtype", o.dtype);
   return check.status();
 }
 
 class Llama {
  public:
-  explicit Llama(const LlamaOptions& options) : o_(options), b_("llama") {}
+  explicit Llama(const LlamaOptions& options) : o_(options), b_("llama", options.dtype) {}
 
   absl::StatusOr<proto::Model> Build() {
     const int64_t sequence = o_.sequence == 0 ? o_.context : o_.sequence;

@@ -28,6 +28,8 @@ struct LlamaOptions {
   double rope_theta = 10000;
   bool interleaved = false;  // rotate neighbours (original weights) instead of halves (Hugging Face's)
   double init = 0.02;
+  // Of parameters and activations: F32, BF16 or F16. The last two are trained with float32 master copies.
+  proto::DataType dtype = proto::F32;
 };
 
 // Inputs tokens and labels [-1, sequence]. INVALID_ARGUMENT names the option at fault.

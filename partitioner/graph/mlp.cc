@@ -17,11 +17,12 @@ absl::StatusOr<proto::Model> MakeMlp(const MlpOptions& options) {
   check.Size("classes", options.classes);
   check.Ratio("dropout", options.dropout);
   check.NotNegative("init", options.init);
+  check.Floats("dtype", options.dtype);
   MR_RETURN_IF_ERROR(check.status());
 
-  GraphBuilder b("mlp");
+  GraphBuilder b("mlp", options.dtype);
   auto init = [&](int64_t in) { return options.init > 0 ? options.init : std::sqrt(2.0 / static_cast<double>(in)); };
-  std::string x = b.Input("features", {-1, options.features}, proto::F32, proto::Input::FEATURES);
+  std::string x = b.Input("features", {-1, options.features}, options.dtype, proto::Input::FEATURES);
   const std::string labels = b.Input("labels", {-1}, proto::I64, proto::Input::LABELS);
   int64_t in = options.features;
   for (int64_t layer = 0; layer < options.layers; ++layer) {

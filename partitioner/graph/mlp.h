@@ -19,9 +19,10 @@ struct MlpOptions {
   bool bias = true;
   std::string activation = "relu";  // "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"
   double init = 0;                  // standard deviation; 0: sqrt(2 / fan-in) (He et al. 2015)
+  proto::DataType dtype = proto::F32;  // of parameters, features and activations: F32, BF16 or F16
 };
 
-// Inputs features f32 [-1, features] and labels i64 [-1]. Parameters layers.<i>.weight [in, out], layers.<i>.bias,
+// Inputs features [-1, features] and labels i64 [-1]. Parameters layers.<i>.weight [in, out], layers.<i>.bias,
 // head.weight, head.bias. INVALID_ARGUMENT names the option at fault.
 absl::StatusOr<proto::Model> MakeMlp(const MlpOptions& options);
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "proto/model.pb.h"
 
 namespace millrace {
 
@@ -31,6 +32,10 @@ class OptionCheck {
             absl::StrCat("must divide ", whole_name, " = ", whole));
   }
   void Ratio(const char* option, double value) { Require(value >= 0 && value < 1, option, value, "must be in [0, 1)"); }
+  void Floats(const char* option, proto::DataType value) {
+    Require(value == proto::F32 || value == proto::BF16 || value == proto::F16, option, value,
+            "must be F32, BF16 or F16");
+  }
   void NotNegative(const char* option, double value) {
     Require(std::isfinite(value) && value >= 0, option, value, "must be finite and not negative");
   }

@@ -125,10 +125,8 @@ class ChunkGathers {
 
   double Seconds(const proto::Bucket& bucket, uint64_t bytes) const {
     const std::vector<int> ranks = RanksAt(plan_, static_cast<int>(bucket.owner()));
-    const uint64_t replicas = ranks.size();
-    const double transfer =
-        replicas < 2 ? 0 : costs_.TransferSeconds(bytes / replicas * (replicas - 1), ranks[1], ranks[0]);
-    return costs_.instruction_seconds() + costs_.TrafficSeconds(2 * bytes / replicas, rank_) + transfer;
+    return costs_.instruction_seconds() + costs_.TrafficSeconds(2 * bytes / ranks.size(), rank_) +
+           ExchangeSeconds(costs_, bytes, ranks);
   }
 
   const proto::ExecutionPlan& plan_;

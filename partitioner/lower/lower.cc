@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "partitioner/lower/lower_program.h"
 #include "partitioner/lower/replica_steps.h"
+#include "partitioner/lower/transfer_groups.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/simulate.h"
@@ -32,6 +33,7 @@ absl::Status CheckMemory(const proto::ExecutionPlan& plan) {
       "rank ", worst->rank(), " needs ", worst->arena_bytes(), " bytes on device '", worst->device(), "', ",
       MissingBytes(*worst), " more than its ", worst->memory_limit(), ": ", worst->arena_bytes() - transient,
       " for parameters, gradients and optimizer state, ", transient, " for activations in flight and scratch",
+      worst->outside_bytes() > 0 ? absl::StrCat(", and libraries take ", worst->outside_bytes()) : "",
       lacking > 1 ? absl::StrCat("; of ", plan.ranks_size(), " ranks ", lacking, " have too little, this one least")
                   : ""));
   status.SetPayload(kMissingBytesPayload, absl::Cord(absl::StrCat(MissingBytes(*worst))));
@@ -81,8 +83,8 @@ void AddCostSource(const std::vector<ProgramSource>& programs, const CostModel& 
 }  // namespace
 
 uint64_t MissingBytes(const proto::Rank& rank) {
-  const bool fits = rank.memory_limit() == 0 || rank.arena_bytes() <= rank.memory_limit();
-  return fits ? 0 : rank.arena_bytes() - rank.memory_limit();
+  const uint64_t needed = rank.arena_bytes() + rank.outside_bytes();
+  return rank.memory_limit() == 0 || needed <= rank.memory_limit() ? 0 : needed - rank.memory_limit();
 }
 
 absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Cluster& cluster, const CostModel& costs,
@@ -135,6 +137,7 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
     if (replication.divides_parameters()) GatherChunks(*plan, costs, program);
   }
   AddLinks(costs, plan);
+  if (cluster.devices(0).kind() == "cuda") AddTransferGroups(plan);
   AddCostSource(programs, costs, plan);
   MR_RETURN_IF_ERROR(CheckMemory(*plan));
   for (proto::Program& program : *plan->mutable_programs()) {

@@ -4,6 +4,7 @@
 
 #include "kernels/op_desc.h"
 #include "runtime/plan/op_descs.h"
+#include "runtime/plan/plan.h"
 
 namespace millrace {
 namespace {
@@ -112,10 +113,11 @@ class RankEnd {
 
   // All but this replica's share of `bytes` from the other replicas; the other way the same goes at the same time.
   double FromReplicas(const proto::Bucket& bucket, uint64_t bytes) const {
-    if (replicas() < 2) return 0;
     const bool of_stage = !persistent_.replication.of_rank.empty();
-    const uint32_t other = bucket.owner() + (of_stage ? 1 : static_cast<uint32_t>(persistent_.ranks.size()));
-    return costs_.TransferSeconds(bytes / replicas() * (replicas() - 1), other, bucket.owner());
+    const int apart = of_stage ? 1 : static_cast<int>(persistent_.ranks.size());
+    std::vector<int> ranks;
+    for (int r = 0; r < replicas(); ++r) ranks.push_back(static_cast<int>(bucket.owner()) + r * apart);
+    return ExchangeSeconds(costs_, bytes, ranks);
   }
 
   // The sum over the replicas: every one adds up its shard, and without sharding gathers the others'.
@@ -166,14 +168,16 @@ class RankEnd {
 
 }  // namespace
 
+double ExchangeSeconds(const CostModel& costs, uint64_t bytes, const std::vector<int>& ranks) {
+  if (ranks.size() < 2) return 0;
+  return costs.TransferSeconds(bytes / ranks.size() * (ranks.size() - 1), ranks[1], ranks[0]);
+}
+
 proto::Instruction PrepareInstruction(const proto::StageProgram& stage, const CostModel& costs, int rank) {
   double seconds = 0;
   for (const proto::CallRef& ref : stage.prepare()) {
-    for (const proto::PhaseProgram& phase : stage.phases()) {
-      if (phase.phase() != ref.phase()) continue;
-      const proto::KernelCall& call = phase.calls(static_cast<int>(ref.call()));
-      seconds += costs.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), rank).shared;
-    }
+    const proto::KernelCall& call = FindPhase(stage, ref.phase())->calls(static_cast<int>(ref.call()));
+    seconds += costs.Pack(CallDesc(stage, call).Key(), call.packed_bytes(), rank).shared;
   }
   Instruction out;
   out.set_kind(Instruction::PREPARE);

@@ -21,7 +21,7 @@ class Planner {
         programs_(programs),
         train_(programs[0].staged.graph),
         rank_of_stage_(programs[0].schedule.rank_of_stage),
-        states_(optimizer == "adamw" ? 2 : 1) {
+        moments_(optimizer == "adamw" ? 2 : 1) {
     plan_.optimizer = optimizer;
     plan_.replication = replication;
     plan_.ranks.resize(programs[0].schedule.ranks.size());
@@ -61,6 +61,8 @@ class Planner {
   int RankOfUse(int accumulator) const { return rank_of_stage_[StageOfUse(accumulator)]; }
   uint64_t WeightBytes(int p) const { return train_.parameters[p].spec.bytes(); }
   uint64_t AccumulatorBytes(int p) const { return train_.values[train_.parameters[p].accumulators[0]].spec.bytes(); }
+  // What the optimizer keeps, the master of a parameter in 16 bits included (runtime/plan/op_descs.h).
+  int StatesOf(int p) const { return moments_ + (IsHalf(train_.parameters[p].spec.dtype) ? 1 : 0); }
   bool IsDivided(int p) const { return replication_.divides_parameters() && plan_.bucket_of[p] >= 0; }
   bool StandsOn(int p, int rank) const {
     return std::find(ranks_of_[p].begin(), ranks_of_[p].end(), rank) != ranks_of_[p].end();
@@ -226,14 +228,17 @@ class Planner {
         proto::Bucket& bucket = plan_.buckets[b];
         if (static_cast<int>(bucket.owner()) != rank) continue;
         if (replication_.shard_optimizer > 0) {
-          for (int k = 0; k < states_; ++k) {
+          int states = 0;  // of the parameter that has most
+          for (uint32_t p : bucket.parameters()) states = std::max(states, StatesOf(static_cast<int>(p)));
+          for (int k = 0; k < states; ++k) {
             bucket.add_shard_state_offsets(cursors_[rank].Take(ShardBytes(plan_.shards[b])));
           }
           continue;
         }
         for (uint32_t p : bucket.parameters()) {
           proto::OptimizerState& state = *bucket.add_states();
-          for (int k = 0; k < states_; ++k) state.add_offsets(cursors_[rank].Take(AccumulatorBytes(p)));
+          const int states = StatesOf(static_cast<int>(p));
+          for (int k = 0; k < states; ++k) state.add_offsets(cursors_[rank].Take(AccumulatorBytes(p)));
         }
       }
     });
@@ -368,7 +373,7 @@ class Planner {
   const std::vector<ProgramSource>& programs_;
   const Graph& train_;
   const std::vector<int>& rank_of_stage_;
-  const int states_;
+  const int moments_;
   Persistent plan_;
   std::vector<ArenaCursor> cursors_;
   std::vector<std::vector<int>> ranks_of_;  // by parameter, owner first

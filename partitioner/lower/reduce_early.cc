@@ -18,13 +18,6 @@ struct LastAdd {
   int calls = 0;
 };
 
-const proto::PhaseProgram* PhaseOf(const proto::StageProgram& stage, proto::Phase phase) {
-  for (const proto::PhaseProgram& candidate : stage.phases()) {
-    if (candidate.phase() == phase) return &candidate;
-  }
-  return nullptr;
-}
-
 class EarlyReduces {
  public:
   EarlyReduces(const proto::ExecutionPlan& plan, const Chunks& chunks, proto::Program* program, int rank)
@@ -68,7 +61,7 @@ class EarlyReduces {
       if (is_new) {
         const proto::StageProgram& stage = program_.stages(static_cast<int>(run.stage()));
         for (const RunGradient& gradient :
-             chunks_.GradientsOf(stage, *PhaseOf(stage, run.phase()), PlaceOf(plan_, rank_))) {
+             chunks_.GradientsOf(stage, *FindPhase(stage, run.phase()), PlaceOf(plan_, rank_))) {
           found->second[gradient.of.bucket] = gradient.last_call;  // ascending
         }
       }
@@ -82,7 +75,7 @@ class EarlyReduces {
     Instruction& out = edit_.at(reduce);
     out.set_channel(channel);
     const proto::StageProgram& stage = program_.stages(static_cast<int>(run.stage()));
-    if (last.calls < PhaseOf(stage, run.phase())->calls_size()) {
+    if (last.calls < FindPhase(stage, run.phase())->calls_size()) {
       out.mutable_begins()->set_instruction(static_cast<uint32_t>(last.run));
       out.mutable_begins()->set_calls(static_cast<uint32_t>(last.calls));
     } else {

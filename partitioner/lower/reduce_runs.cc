@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "partitioner/lower/list_edit.h"
+#include "partitioner/lower/optimizer_steps.h"
 #include "partitioner/lower/replica_steps.h"
 #include "runtime/plan/chunks.h"
 #include "runtime/plan/op_descs.h"
@@ -86,10 +87,8 @@ class RunReduces {
     const auto [found, is_new] = written_.try_emplace({run.stage(), run.phase()});
     if (!is_new) return found->second;
     const proto::StageProgram& stage = program_.stages(static_cast<int>(run.stage()));
-    for (const proto::PhaseProgram& phase : stage.phases()) {
-      if (phase.phase() == run.phase())
-        found->second.gradients = chunks_.GradientsOf(stage, phase, PlaceOf(plan_, rank_));
-    }
+    found->second.gradients =
+        chunks_.GradientsOf(stage, *FindPhase(stage, run.phase()), PlaceOf(plan_, rank_));
     if (!found->second.gradients.empty()) found->second.seconds = Seconds(found->second.gradients);
     return found->second;
   }
@@ -108,9 +107,7 @@ class RunReduces {
     }
     const proto::Bucket& bucket = plan_.buckets(gradients[0].of.bucket);
     const std::vector<int> ranks = RanksAt(plan_, static_cast<int>(bucket.owner()));
-    const double transfer =
-        replicas < 2 ? 0 : costs_.TransferSeconds(bytes / replicas * (replicas - 1), ranks[1], ranks[0]);
-    return costs_.instruction_seconds() + transfer +
+    return costs_.instruction_seconds() + ExchangeSeconds(costs_, bytes, ranks) +
            costs_.Crowd(rank_) * (replicas * add + costs_.TrafficSeconds(bytes, rank_));
   }
 

@@ -55,6 +55,10 @@ class Communicator {
   // Transfers are of this device's memory from now on; it must outlive the communicator. Every rank calls it before
   // the first transfer; never called, memory is the host's. UNIMPLEMENTED where the communicator cannot reach such memory.
   virtual absl::Status Attach(Device* device);
+  // The memory that most transfers are of, so that the transport may reach it without a copy in between: once, after
+  // Attach and before the first transfer. Unregister before the memory is freed.
+  virtual absl::Status Register(void* /*memory*/, uint64_t /*bytes*/) { return absl::OkStatus(); }
+  virtual void Unregister() {}
 
   // The same in the order of a device's streams. A communicator that moves device memory
   // puts events between its transfers and the stream, and the host waits for no kernel; every other one synchronises

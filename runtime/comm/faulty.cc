@@ -92,6 +92,8 @@ class FaultyCommunicator : public Communicator {
   }
   absl::Status Failure() const override { return inner_->Failure(); }
   absl::Status Attach(Device* device) override { return inner_->Attach(device); }
+  absl::Status Register(void* memory, uint64_t bytes) override { return inner_->Register(memory, bytes); }
+  void Unregister() override { inner_->Unregister(); }
 
  private:
   struct Outer {

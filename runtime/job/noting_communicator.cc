@@ -47,6 +47,9 @@ class NotingCommunicator : public Communicator {
     return inner_->Attach(device);
   }
 
+  absl::Status Register(void* memory, uint64_t bytes) override { return inner_->Register(memory, bytes); }
+  void Unregister() override { inner_->Unregister(); }
+
   absl::StatusOr<Ticket> PostAfter(Stream& stream, absl::Span<const Transfer> group) override {
     return device_memory_ ? inner_->PostAfter(stream, group) : Communicator::PostAfter(stream, group);
   }

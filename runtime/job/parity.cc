@@ -49,7 +49,7 @@ struct Recorded {
 };
 // By step (from 1), kind and name: the order in which things happen, the same for both plans.
 using Key = std::tuple<int, Kind, std::string>;
-using Recording = std::map<Key, Recorded>;
+using RecordedRun = std::map<Key, Recorded>;
 
 std::string What(const Key& key) {
   switch (std::get<Kind>(key)) {
@@ -63,7 +63,7 @@ std::string What(const Key& key) {
 }
 
 absl::Status RecordTensors(const proto::ExecutionPlan& plan, int step, bool weights, Ranks* ranks,
-                           Recording* recording) {
+                           RecordedRun* recording) {
   for (int i = 0; i < plan.parameters_size(); ++i) {
     const proto::PlannedParameter& parameter = plan.parameters(i);
     if (parameter.constant() || parameter.places_size() == 0) continue;
@@ -95,7 +95,7 @@ Recorded Scalar(double value) {
   return recorded;
 }
 
-absl::StatusOr<Recording> Record(const proto::ExecutionPlan& plan, const proto::JobConfig& config,
+absl::StatusOr<RecordedRun> Record(const proto::ExecutionPlan& plan, const proto::JobConfig& config,
                                  const ParityOptions& options, const DataSource& data) {
   RanksOptions ranks_options;
   ranks_options.device_kind = options.device_kind;
@@ -109,7 +109,7 @@ absl::StatusOr<Recording> Record(const proto::ExecutionPlan& plan, const proto::
     return status.ok() ? seat.worker->PrepareWeights() : status;
   }));
   ranks->SetFeed(FeedOf(data, plan, *FindProgram(plan, "train")));
-  Recording recording;
+  RecordedRun recording;
   std::vector<StepResult> results(ranks->size());
   for (int step = 0; step < options.steps; ++step) {
     const StepSettings settings = SettingsOf(config, step, step);
@@ -211,8 +211,8 @@ absl::StatusOr<ParityReport> CompareParity(const proto::ExecutionPlan& a, const 
   needs.vocabulary = VocabularyOf(a);
   needs.seed = config.seed();
   MR_ASSIGN_OR_RETURN(const DataSources data, OpenData(config.data(), needs));
-  MR_ASSIGN_OR_RETURN(const Recording of_a, Record(a, config, options, *data.train));
-  MR_ASSIGN_OR_RETURN(const Recording of_b, Record(b, config, options, *data.train));
+  MR_ASSIGN_OR_RETURN(const RecordedRun of_a, Record(a, config, options, *data.train));
+  MR_ASSIGN_OR_RETURN(const RecordedRun of_b, Record(b, config, options, *data.train));
   ParityReport report;
   for (const auto& [key, recorded] : of_a) {
     const auto other = of_b.find(key);

@@ -85,6 +85,7 @@ double FlopsOf(const proto::Program& program) {
 std::string StatePrefix(const std::string& optimizer, int state) {
   if (optimizer == "adamw" && state < 2) return state == 0 ? "adamw.m/" : "adamw.v/";
   if (optimizer == "sgd" && state == 0) return "sgd.momentum/";
+  if (state == (optimizer == "adamw" ? 2 : 1)) return absl::StrCat(optimizer, ".master/");
   return absl::StrCat(optimizer, ".", state, "/");
 }
 

@@ -23,7 +23,7 @@ int64_t VocabularyOf(const proto::ExecutionPlan& plan);
 // Floating-point operations of one whole program, as the plan counts them.
 double FlopsOf(const proto::Program& program);
 
-// "adamw.m/", "adamw.v/", "sgd.momentum/": the prefix of an optimizer state's name in checkpoints.
+// "adamw.m/", "adamw.v/", "sgd.momentum/", "adamw.master/": the prefix of an optimizer state's name in checkpoints.
 std::string StatePrefix(const std::string& optimizer, int state);
 
 }  // namespace millrace

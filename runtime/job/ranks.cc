@@ -11,6 +11,7 @@
 #include "proto/status_macros.h"
 #include "runtime/job/rank_faults.h"
 #include "runtime/log/log.h"
+#include "runtime/plan/device_options.h"
 
 namespace millrace {
 namespace {
@@ -141,7 +142,10 @@ absl::Status Ranks::Open() {
 
 absl::Status Ranks::OpenSeat(Seat& seat) {
   const std::string kind = options_.device_kind.empty() ? plan_.device_kind() : options_.device_kind;
-  const DeviceOptions device{.index = 0, .threads = threads_per_rank_};
+  const int index = (options_.local_rank + position_[seat.rank]) % std::max(1, DeviceCount(kind));
+  DeviceOptions device = DeviceOptionsOf(plan_.device_settings());
+  device.index = index;
+  device.threads = threads_per_rank_;
   MR_ASSIGN_OR_RETURN(seat.device,
                       options_.open_device ? options_.open_device(kind, seat.rank, device) : OpenDevice(kind, device));
   MR_RETURN_IF_ERROR(seat.communicator->Attach(seat.device.get()));

@@ -39,6 +39,9 @@ struct RanksOptions {
 
   std::vector<int> here;  // the ranks of this process, rising; empty: all
   int on_this_host = 0;   // how many ranks share this host's cores; 0: those of this process
+  // Of the first rank here, among those of this host: they take its devices in turn, more than one each where there are
+  // fewer.
+  int local_rank = 0;
   // Called on the rank's thread, for all ranks here at once. Empty: in_process, for which all ranks must be here.
   MakeCommunicatorFn make_communicator;
   CommunicatorOptions communication;  // of the in_process ones

@@ -347,6 +347,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const proto::ExecutionP
   of_ranks.open_device = options.open_device;
   of_ranks.here = options.here;
   of_ranks.on_this_host = options.on_this_host;
+  of_ranks.local_rank = options.local_rank;
   of_ranks.make_communicator = options.make_communicator;
   of_ranks.make_stand = options.make_stand;
   of_ranks.communication = options.communication;

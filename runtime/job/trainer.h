@@ -35,7 +35,7 @@ struct TrainerOptions {
 
   // Of a process among several: RanksOptions.
   std::vector<int> here;
-  int on_this_host = 0;
+  int on_this_host = 0, local_rank = 0;
   MakeCommunicatorFn make_communicator;
   MakeStandFn make_stand;
 

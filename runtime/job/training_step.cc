@@ -82,7 +82,8 @@ absl::StatusOr<StepOutcome> RunTrainingStep(const proto::ExecutionPlan& plan, co
   // Replicas do the same at the same time: the first one stands for all.
   const int traced = FindProgram(plan, "train")->ranks_size();
   for (int rank : ranks->here()) {
-    if (rank < traced) ranks->worker(rank).AppendSpans(begin - options.behind_root, &outcome.trace);
+    if (rank >= traced) continue;
+    MR_RETURN_IF_ERROR(ranks->worker(rank).AppendSpans(begin - options.behind_root, &outcome.trace));
   }
   MR_ASSIGN_OR_RETURN(const Simulation measured, Summarize(plan, outcome.trace));
   std::vector<RankStep> all(ranks->size());

@@ -9,6 +9,7 @@
 #include "proto/status_macros.h"
 #include "runtime/job/plan_facts.h"
 #include "runtime/plan/chunks.h"
+#include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/shards.h"
 
@@ -28,7 +29,7 @@ WorkerStore::WorkerStore(const proto::ExecutionPlan& plan, Ranks& ranks, bool wi
       const proto::PlannedParameter& parameter = plan.parameters(bucket.parameters(i));
       proto::TensorType type = parameter.type();
       type.set_dtype(proto::F32);
-      for (int k = 0; k < (sharded ? bucket.shard_state_offsets_size() : bucket.states(i).offsets_size()); ++k) {
+      for (int k = 0; k < OptimizerStates(parameter, plan.optimizer()); ++k) {
         tensors_.push_back({absl::StrCat(StatePrefix(plan.optimizer(), k), parameter.name()), type});
         entries_.push_back({static_cast<int>(bucket.owner()), static_cast<int>(bucket.parameters(i)), k});
       }

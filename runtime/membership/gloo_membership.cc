@@ -46,6 +46,7 @@ class GlooMembership : public Membership {
   int on_this_host() const override {
     return OnOneMachine(options_.contract) ? options_.contract.size : options_.contract.local_size;
   }
+  int local_rank() const override { return options_.contract.local_rank; }
   MakeCommunicatorFn make_communicator() override {
     return [this](int rank) { return Join(rank); };
   }

@@ -63,6 +63,7 @@ class Membership {
 
   virtual std::vector<int> here() const = 0;  // empty: all ranks
   virtual int on_this_host() const = 0;       // 0: those of this process
+  virtual int local_rank() const { return 0; }  // of the first rank here, among those of this host
   // Empty where all ranks are in this process. Each rank's communicator once; the membership must outlive them.
   virtual MakeCommunicatorFn make_communicator() = 0;
 

@@ -24,6 +24,7 @@ class MpiMembership : public Membership {
 
   std::vector<int> here() const override { return {options_.contract.rank}; }
   int on_this_host() const override { return options_.contract.local_size; }
+  int local_rank() const override { return options_.contract.local_rank; }
   MakeCommunicatorFn make_communicator() override {
     return [this](int rank) { return Join(rank); };
   }

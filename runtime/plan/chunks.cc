@@ -13,6 +13,8 @@ bool ReplicasFirst(const proto::ExecutionPlan& plan) {
   return plan.sum_order() == proto::REPLICAS_FIRST && HasReplicas(plan);
 }
 
+bool DividesGradients(const proto::ExecutionPlan& plan) { return plan.shard_optimizer() >= 2; }
+
 bool DividesParameters(const proto::ExecutionPlan& plan) { return plan.shard_optimizer() >= 3; }
 
 Chunks::Chunks(const proto::ExecutionPlan& plan) : plan_(plan), members_(plan.parameters_size()) {

@@ -80,7 +80,8 @@ class Chunks {
 
 // May gradients of this RUN be reduced before the next one, that is, does the plan sum over replicas first?
 bool ReplicasFirst(const proto::ExecutionPlan& plan);
-// Are parameters divided?
+// Are gradients divided, and parameters too?
+bool DividesGradients(const proto::ExecutionPlan& plan);
 bool DividesParameters(const proto::ExecutionPlan& plan);
 
 }  // namespace millrace

@@ -43,9 +43,15 @@ OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view o
   OpDesc desc{"", {{proto::F64, {kHyperElements}}}, {{parameter.type().dtype(), gradient.dims}, gradient}, {}};
   if (optimizer == "adamw") desc.op = "AdamW";
   if (optimizer == "sgd") desc.op = "SgdMomentum";
-  desc.outputs.resize(desc.op == "AdamW" ? 4 : 3, gradient);
+  const int master = IsHalf(parameter.type().dtype()) ? 1 : 0;
+  desc.outputs.resize((desc.op == "AdamW" ? 4 : 3) + master, gradient);
   desc.attributes.SetInt("decay", parameter.decay() ? 1 : 0);
   return desc;
+}
+
+int OptimizerStates(const proto::PlannedParameter& parameter, absl::string_view optimizer) {
+  const OpDesc step = OptimizerOp(parameter, optimizer);
+  return step.op.empty() ? 0 : static_cast<int>(step.outputs.size()) - 2;
 }
 
 OpDesc AccumulateOp(const proto::PlannedParameter& parameter, int64_t piece) {

@@ -25,8 +25,11 @@ TensorSpec GradientSpec(const proto::PlannedParameter& parameter);
 inline constexpr int64_t kWhole = -1;
 // NORM: sums of squares over blocks of so many elements (> 0).
 OpDesc SquaredSumsOp(const proto::PlannedParameter& parameter, uint64_t block, int64_t piece = kWhole);
-// STEP. `op` is empty for an optimizer that is not known.
+// STEP: hyper in; parameter, gradient and states out, the last one the master of a parameter in 16 bits (Micikevicius
+// et al. 2018). `op` is empty for an optimizer that is not known.
 OpDesc OptimizerOp(const proto::PlannedParameter& parameter, absl::string_view optimizer, int64_t piece = kWhole);
+// Tensors that the optimizer keeps for a parameter; 0 for an optimizer that is not known.
+int OptimizerStates(const proto::PlannedParameter& parameter, absl::string_view optimizer);
 // REDUCE: one more accumulator is added.
 OpDesc AccumulateOp(const proto::PlannedParameter& parameter, int64_t piece = kWhole);
 

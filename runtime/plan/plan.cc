@@ -55,6 +55,13 @@ const proto::Program* FindProgram(const proto::ExecutionPlan& plan, absl::string
   return nullptr;
 }
 
+const proto::PhaseProgram* FindPhase(const proto::StageProgram& stage, proto::Phase phase) {
+  for (const proto::PhaseProgram& candidate : stage.phases()) {
+    if (candidate.phase() == phase) return &candidate;
+  }
+  return nullptr;
+}
+
 int PipelineRanks(const proto::ExecutionPlan& plan) {
   return plan.dp() < 2 ? plan.ranks_size()
                        : plan.ranks_size() / static_cast<int>(std::min<uint32_t>(plan.dp(), INT_MAX));

@@ -23,6 +23,9 @@ absl::StatusOr<proto::ExecutionPlan> LoadPlan(absl::string_view path);
 // The program of that name, or nullptr.
 const proto::Program* FindProgram(const proto::ExecutionPlan& plan, absl::string_view name);
 
+// The stage's calls of that phase, or nullptr.
+const proto::PhaseProgram* FindPhase(const proto::StageProgram& stage, proto::Phase phase);
+
 // Ranks of one pipeline, which is also how many lists each program has. Replicas follow each other: rank r of the first
 // pipeline is rank r + k * PipelineRanks of replica k.
 int PipelineRanks(const proto::ExecutionPlan& plan);

@@ -13,6 +13,7 @@
 #include "kernels/cores.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
+#include "runtime/plan/device_options.h"
 #include "runtime/profile/call_table.h"
 #include "runtime/profile/link_profile.h"
 #include "runtime/profile/rank_group.h"
@@ -101,7 +102,8 @@ class Profiler {
   absl::Status MeasureRanks(const std::vector<int>& ranks, size_t groups) {
     const double budget = options_.budget_seconds / static_cast<double>(groups);
     const double each = budget / static_cast<double>(ranks.size() + (ranks.size() > 1 ? 2 : 0));
-    const DeviceOptions device{.index = 0, .threads = ThreadsOf(plan_)};
+    DeviceOptions device = DeviceOptionsOf(plan_.device_settings());
+    device.threads = ThreadsOf(plan_);
     const auto open = [&](int) { return Open(plan_, options_, device); };
     MR_ASSIGN_OR_RETURN(GroupTimes times, MeasureGroup(plan_, table_, ranks, each, 2 * each, open));
     for (size_t c = 0; c < table_.calls().size(); ++c) {
@@ -136,6 +138,7 @@ class Profiler {
       cost.set_seconds_shared(SpreadOf(std::move(times_.shared[c])).median);
       cost.set_scratch_bytes(times_.needs[c].scratch_bytes);
       cost.set_packed_bytes(times_.needs[c].packed_bytes);
+      cost.set_algorithm(times_.needs[c].algorithm);
       if (call.pack) {
         cost.set_bytes(2 * times_.needs[c].packed_bytes);
         continue;
@@ -193,7 +196,10 @@ absl::Status IdentifyMachine(const proto::ExecutionPlan& plan, const ProfileOpti
   table->set_cores(static_cast<uint32_t>(Cores()));
   const int sharing = SharingOf(plan);
   table->set_sharing(sharing > 1 ? static_cast<uint32_t>(sharing) : 0);
-  table->set_versions(LibraryVersions(device->kind()));
+  std::string versions = LibraryVersions(device->kind());
+  if (plan.device_settings().tf32()) versions += ", TF32";
+  if (plan.device_settings().cudnn()) versions += ", attention by cuDNN";
+  table->set_versions(versions);
   return absl::OkStatus();
 }
 

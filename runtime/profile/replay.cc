@@ -95,7 +95,7 @@ absl::Status Replay::FillParameters() {
       if (static_cast<int>(place.rank()) != rank_) continue;
       MR_ASSIGN_OR_RETURN(const std::string values, InitialValues(parameter, kSeed));
       MR_ASSIGN_OR_RETURN(char* weight, arena_.At(place.weight_offset(), values.size(), parameter.name()));
-      MR_RETURN_IF_ERROR(arena_.device()->CopyIn(weight, values.data(), values.size()));
+      MR_RETURN_IF_ERROR(stream_->CopyIn(weight, values.data(), values.size()));
     }
   }
   return absl::OkStatus();
@@ -223,7 +223,7 @@ absl::Status Replay::AddOptimizer() {
     if (input[0] == nullptr) input[0] = side;
     if (output[0] == nullptr) output[0] = side + hyper_bytes;
   }
-  return arena_.device()->CopyIn(side, hyper, sizeof(hyper));
+  return stream_->CopyIn(side, hyper, sizeof(hyper));
 }
 
 absl::Status Replay::Run(const TimedCall& call) const {
@@ -238,7 +238,7 @@ absl::Status Replay::Run(const TimedCall& call) const {
 absl::Status Replay::Round(CallTimes* times) {
   for (const TimedCall& call : calls_) {
     if (call.arrival != nullptr) {
-      MR_RETURN_IF_ERROR(arena_.device()->CopyIn(call.to, call.arrival->data(), call.arrival->size()));
+      MR_RETURN_IF_ERROR(stream_->CopyIn(call.to, call.arrival->data(), call.arrival->size()));
       continue;
     }
     const int64_t processor_start = processor_time_ ? ProcessorNow() : 0;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 #include "runtime/worker/bind_run.h"
 #include "runtime/worker/transient.h"
@@ -40,7 +41,7 @@ class ProgramBinder {
         first_rank_(rank - place_),
         arena_(arena),
         out_(std::make_unique<BoundProgram>()),
-        runs_(arena, out_.get(), binding, plan.shard_optimizer() >= 3) {}
+        runs_(arena, out_.get(), binding, DividesParameters(plan)) {}
 
   absl::Status BindPacks() {
     if (program_.ranks_size() <= place_) {

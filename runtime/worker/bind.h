@@ -31,6 +31,7 @@ struct BoundCall {
 // The calls of one phase of one stage in one choice of slots; shared by all micro-batches that use those slots.
 struct BoundRun {
   std::vector<BoundCall> calls;
+  bool random = false;  // has calls that depend on the RunKey
   std::vector<void*> pointers;
 };
 

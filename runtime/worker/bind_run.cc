@@ -120,6 +120,7 @@ absl::Status RunBinder::BindCall(const proto::StageProgram& stage, const proto::
     std::vector<int>& used = out_->used_packs;
     if (!chunks_ && std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
   }
+  for (const proto::Attribute& attribute : call.attributes()) run->random |= attribute.name() == "random_key";
   run->calls.push_back(bound);
   return absl::OkStatus();
 }
@@ -134,10 +135,7 @@ absl::StatusOr<const BoundRun*> RunBinder::Run(const proto::Instruction& instruc
     return absl::FailedPreconditionError(absl::StrCat("there is no stage ", instruction.stage()));
   }
   const proto::StageProgram& stage = out_->program->stages(instruction.stage());
-  const proto::PhaseProgram* phase = nullptr;
-  for (const proto::PhaseProgram& p : stage.phases()) {
-    if (p.phase() == instruction.phase()) phase = &p;
-  }
+  const proto::PhaseProgram* const phase = FindPhase(stage, instruction.phase());
   if (phase == nullptr) return absl::FailedPreconditionError("the stage has no such phase");
 
   auto run = std::make_unique<BoundRun>();

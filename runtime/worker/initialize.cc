@@ -29,6 +29,8 @@ class Writer {
         return PutAs(value);
       case proto::BF16:
         return PutAs(BFloat16(static_cast<float>(value)).bits);
+      case proto::F16:
+        return PutAs(static_cast<_Float16>(static_cast<float>(value)));
       default:
         return PutAs(static_cast<int64_t>(value));
     }
@@ -88,9 +90,9 @@ absl::Status Check(const proto::PlannedParameter& parameter, const TensorSpec& s
   auto bad = [&](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("parameter ", parameter.name(), " (", spec.ToString(), "): ", why));
   };
-  if (spec.dtype != proto::F32 && spec.dtype != proto::F64 && spec.dtype != proto::BF16 && spec.dtype != proto::I64) {
+  if (!IsFloat(spec.dtype) && spec.dtype != proto::I64) {
     return absl::UnimplementedError(absl::StrCat("parameter ", parameter.name(), ": no initialiser for type ",
-                                                 spec.ToString(), "; use f32, f64, bf16 or i64"));
+                                                 spec.ToString(), "; use f32, f64, bf16, f16 or i64"));
   }
   for (int64_t d : spec.dims) {
     if (d < 0) return bad("a dimension is not concrete");

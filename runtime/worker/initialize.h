@@ -10,7 +10,7 @@
 
 namespace millrace {
 
-// The parameter's bytes, row-major, in its dtype (F32, F64, BF16 or I64).
+// The parameter's bytes, row-major, in its dtype (F32, F64, BF16, F16 or I64).
 //
 // Element e of a random tensor is made from words e % 4 of Philox block e / 4 (kernels/random.h, step and micro-batch
 // 0): NORMAL pairs words (0, 1) and (2, 3) by Box & Muller ("A note on the generation of random normal deviates",

@@ -31,7 +31,10 @@ struct Owned {
   const Kernel* accumulate = nullptr;
   OwnedPart normed, stepped;
   uint64_t blocks = 0;         // of `normed`
+  uint64_t sums = 0;           // byte where theirs are
   std::vector<void*> outputs;  // of the optimizer's kernel: weight, gradient, states, each of `stepped`
+  const Kernel* widen = nullptr;  // of a weight in 16 bits: into its master, the last state
+  bool weight_written = false, master_written = false;  // from outside, since the masters were last looked after
   std::string kept;            // gradient of `normed`, or of the whole where nothing is divided
   uint64_t kept_first = 0;     // byte
 

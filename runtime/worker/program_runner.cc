@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/plan.h"
+#include "runtime/trace/profiler_range.h"
 #include "runtime/worker/packs.h"
 #include "runtime/worker/replica_work.h"
 #include "runtime/worker/standpoint.h"
@@ -36,6 +37,7 @@ absl::StatusOr<std::unique_ptr<ProgramRunner>> ProgramRunner::Make(const proto::
     largest_load = std::max(largest_load, program->largest_load);
   }
   std::unique_ptr<ProgramRunner> runner(new ProgramRunner(options, arena, stream, binding, step, instructions));
+  MR_ASSIGN_OR_RETURN(runner->times_, DeviceTimes::Make(options.device, stream, instructions));
   runner->replicas_ = std::max<uint32_t>(1, plan.dp());
   runner->replica_ = plan.dp() < 2 ? 0 : static_cast<uint32_t>(options.rank / PipelineRanks(plan));
   runner->posted_.resize(channels);
@@ -49,6 +51,10 @@ absl::StatusOr<std::unique_ptr<ProgramRunner>> ProgramRunner::Make(const proto::
   }
   for (const auto& program : binding->programs) {
     if (options.stand) runner->all_standpoints_[program.get()] = StandpointsOf(*program);
+    std::vector<std::string>& names = runner->all_names_[program.get()];
+    for (const BoundInstruction& bound : program->instructions) {
+      names.push_back(Describe(*program->program, *bound.source));
+    }
   }
   return runner;
 }
@@ -123,6 +129,7 @@ absl::StatusOr<StepResult> ProgramRunner::Run(const BoundProgram& program, const
   program_ = &program;
   settings_ = &settings;
   standpoints_ = options_.stand ? &all_standpoints_[&program] : nullptr;
+  names_ = &all_names_[&program];
   result_ = StepResult();
   normed_ = false;
   absl::Status status;
@@ -142,11 +149,12 @@ absl::StatusOr<StepResult> ProgramRunner::Run(const BoundProgram& program, const
 
 absl::Status ProgramRunner::Begin(const BoundProgram& program) {
   ring_.BeginProgram();
+  if (times_ != nullptr) times_->Begin();
   std::fill(posted_.begin(), posted_.end(), 0);
   std::fill(finished_.begin(), finished_.end(), 0);
   std::fill(started_.begin(), started_.end(), false);
   queued_ = 0;
-  MR_RETURN_IF_ERROR(EnterProgram(program, arena_, options_.poison));
+  MR_RETURN_IF_ERROR(EnterProgram(program, arena_, options_.poison, *stream_));
   MR_RETURN_IF_ERROR(PackStale(*stream_, program, binding_));
   for (void* metric : {program.loss_sum, program.loss_count}) {
     if (metric != nullptr) MR_RETURN_IF_ERROR(stream_->Zero(metric, sizeof(double)));
@@ -175,7 +183,7 @@ absl::Status ProgramRunner::RunList(uint64_t step) {
   for (size_t c = 0; c < program_->channels.size(); ++c) {
     MR_RETURN_IF_ERROR(WaitThrough(static_cast<int>(c), static_cast<int>(program_->channels[c].size()) - 1));
   }
-  return normed_ ? absl::OkStatus() : ReadMetrics();
+  return normed_ ? stream_->Synchronize() : ReadMetrics();
 }
 
 absl::Status ProgramRunner::Execute(int index, uint64_t step) {
@@ -188,17 +196,22 @@ absl::Status ProgramRunner::Execute(int index, uint64_t step) {
   const int64_t start = TraceRing::Now();
   spans_[index] = ring_.Start(index, start);
   Stand(index, /*waits=*/false);
+  MR_RETURN_IF_ERROR(Mark(index, DeviceTimes::kStart));
   for (const Through& through : bound.waits) MR_RETURN_IF_ERROR(WaitThrough(through.channel, through.position));
   TraceRing::Entry& entry = ring_.at(spans_[index]);
-  if (!bound.waits.empty()) entry.wait = TraceRing::Now() - start;
+  if (!bound.waits.empty()) {
+    entry.wait = TraceRing::Now() - start;
+    MR_RETURN_IF_ERROR(Mark(index, DeviceTimes::kReady));
+  }
+  const ProfilerRange range((*names_)[index].c_str());
   if (bound.position < 0) {
     MR_RETURN_IF_ERROR(Compute(index, step));
     entry.wait += step_->TakeWaited();
     entry.end = TraceRing::Now();
+    MR_RETURN_IF_ERROR(Mark(index, DeviceTimes::kEnd));
     return CollectFinished();
   }
-  MR_RETURN_IF_ERROR(stream_->Synchronize());
-  MR_ASSIGN_OR_RETURN(tickets_[index], options_.communicator->Post(bound.transfers));
+  MR_ASSIGN_OR_RETURN(tickets_[index], options_.communicator->PostAfter(*stream_, bound.transfers));
   posted_[bound.channel] = bound.position + 1;
   return bound.channel == 0 ? WaitThrough(0, bound.position) : absl::OkStatus();
 }
@@ -230,15 +243,16 @@ absl::Status ProgramRunner::Compute(int index, uint64_t step) {
 }
 
 absl::Status ProgramRunner::RunCalls(const BoundInstruction& bound, const RunKey& key) {
+  if (!options_.device->memory_is_hosts() && RecordedRuns::CanRecord(bound)) {
+    return recorded_.Queue(*stream_, *bound.run, [&]() -> absl::Status {
+      for (const BoundCall& call : bound.run->calls) MR_RETURN_IF_ERROR(Call(call, key));
+      return absl::OkStatus();
+    });
+  }
   size_t begun = 0;
   uint32_t done = 0;
   for (const BoundCall& call : bound.run->calls) {
-    KernelArgs args = call.args;
-    args.key = key;
-    absl::Status status = call.kernel->Run(*stream_, args);
-    if (!status.ok()) {
-      return Within(absl::StrCat("node ", call.source->node(), " (", call.source->op(), ")"), status);
-    }
+    MR_RETURN_IF_ERROR(Call(call, key));
     ++done;
     for (; begun < bound.beginnings.size() && bound.beginnings[begun].calls <= done; ++begun) {
       // In the order of its channel: one that others come before waits for its place in the list.
@@ -251,9 +265,28 @@ absl::Status ProgramRunner::RunCalls(const BoundInstruction& bound, const RunKey
   return absl::OkStatus();
 }
 
+absl::Status ProgramRunner::Call(const BoundCall& call, const RunKey& key) {
+  KernelArgs args = call.args;
+  args.key = key;
+  const absl::Status status = call.kernel->Run(*stream_, args);
+  if (status.ok()) return status;
+  return Within(absl::StrCat("node ", call.source->node(), " (", call.source->op(), ")"), status);
+}
+
+absl::Status ProgramRunner::WarmUp() {
+  for (const auto& program : binding_->programs) {
+    for (const std::vector<int>& packs : program->stage_packs) MR_RETURN_IF_ERROR(Pack(*stream_, packs, binding_));
+    for (const auto& run : program->runs) {
+      for (const BoundCall& call : run->calls) MR_RETURN_IF_ERROR(call.kernel->Run(*stream_, call.args));
+    }
+  }
+  return stream_->Synchronize();
+}
+
 absl::Status ProgramRunner::Enqueue(int index) {
   const BoundInstruction& bound = program_->instructions[index];
   spans_[index] = ring_.Start(index, TraceRing::Now());
+  MR_RETURN_IF_ERROR(Mark(index, DeviceTimes::kStart));
   posted_[bound.channel] = bound.position + 1;
   ++queued_;
   return LookAfter(bound.channel);
@@ -271,18 +304,17 @@ absl::Status ProgramRunner::Together(ReplicaWork* work, int index) {
 absl::Status ProgramRunner::Load(const BoundInstruction& bound, uint64_t step) {
   for (const BoundLoad& load : bound.loads) {
     MR_RETURN_IF_ERROR(options_.load(*load.input, step, InStep(bound.source->micro_batch()), host_.data(), load.bytes));
-    MR_RETURN_IF_ERROR(options_.device->CopyIn(load.memory, host_.data(), load.bytes));
+    MR_RETURN_IF_ERROR(stream_->CopyIn(load.memory, host_.data(), load.bytes));
   }
   return absl::OkStatus();
 }
 
 absl::Status ProgramRunner::ReadMetrics() {
-  MR_RETURN_IF_ERROR(stream_->Synchronize());
   for (auto [memory, metric] :
        {std::pair(program_->loss_sum, &result_.loss_sum), std::pair(program_->loss_count, &result_.loss_count)}) {
-    if (memory != nullptr) MR_RETURN_IF_ERROR(options_.device->CopyOut(metric, memory, sizeof(double)));
+    if (memory != nullptr) MR_RETURN_IF_ERROR(stream_->CopyOut(metric, memory, sizeof(double)));
   }
-  return absl::OkStatus();
+  return times_ == nullptr ? absl::OkStatus() : times_->Anchor();
 }
 
 absl::Status ProgramRunner::WaitThrough(int channel, int position) {
@@ -328,7 +360,7 @@ absl::Status ProgramRunner::Finish(int channel) {
   Stand(index, /*waits=*/true);
   if (work == nullptr) {
     const int64_t start = TraceRing::Now();
-    MR_RETURN_IF_ERROR(options_.communicator->Wait(tickets_[index], what));
+    MR_RETURN_IF_ERROR(options_.communicator->WaitOn(*stream_, tickets_[index], what));
     entry.wait += TraceRing::Now() - start;
   } else {
     MR_RETURN_IF_ERROR(Begun(channel, work));
@@ -338,6 +370,16 @@ absl::Status ProgramRunner::Finish(int channel) {
   }
   ++finished_[channel];
   entry.end = TraceRing::Now();
+  return Mark(index, DeviceTimes::kEnd);
+}
+
+absl::Status ProgramRunner::Mark(int index, DeviceTimes::Point point) {
+  return times_ == nullptr ? absl::OkStatus() : times_->Mark(index, point);
+}
+
+absl::Status ProgramRunner::AppendSpans(double epoch_seconds, proto::StepTrace* trace) {
+  if (times_ != nullptr && failed_.ok()) MR_RETURN_IF_ERROR(times_->Replace(spans_, &ring_));
+  ring_.AppendSpans(static_cast<uint32_t>(options_.rank), epoch_seconds, trace);
   return absl::OkStatus();
 }
 

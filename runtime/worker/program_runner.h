@@ -18,6 +18,8 @@
 #include "runtime/trace/ring.h"
 #include "runtime/worker/arena.h"
 #include "runtime/worker/bind.h"
+#include "runtime/worker/device_times.h"
+#include "runtime/worker/recorded_runs.h"
 #include "runtime/worker/step.h"
 #include "runtime/worker/worker.h"
 
@@ -33,7 +35,12 @@ class ProgramRunner {
 
   // After an error the communicator is aborted, every rank returns the first error, and so does every later Run.
   absl::StatusOr<StepResult> Run(const BoundProgram& program, const StepSettings& settings);
-  const TraceRing& ring() const { return ring_; }
+  // Of the last program, as Worker::AppendSpans.
+  absl::Status AppendSpans(double epoch_seconds, proto::StepTrace* trace);
+
+  // Runs the kernels of every RUN once, on whatever the arena holds and leaves there: what a device loads and chooses
+  // at a kernel's first call, it then has before ranks wait for each other.
+  absl::Status WarmUp();
 
  private:
   ProgramRunner(const WorkerOptions& options, const Arena& arena, Stream* stream, Binding* binding, StepRunner* step,
@@ -48,6 +55,7 @@ class ProgramRunner {
   absl::Status Execute(int index, uint64_t step);
   absl::Status Compute(int index, uint64_t step);
   absl::Status RunCalls(const BoundInstruction& bound, const RunKey& key);
+  absl::Status Call(const BoundCall& call, const RunKey& key);
   // A REDUCE or GATHER in the background: at the end of its channel's queue.
   absl::Status Enqueue(int index);
   absl::Status LookAfter(int channel);
@@ -58,6 +66,7 @@ class ProgramRunner {
   absl::Status WaitThrough(int channel, int position);
   absl::Status CollectFinished();
   absl::Status Finish(int channel);
+  absl::Status Mark(int index, DeviceTimes::Point point);
   // Tells WorkerOptions::stand, with the peer when the rank waits for it.
   void Stand(int index, bool waits);
   // "rank 3, program train, instruction 41 (RUN 1F3)"
@@ -74,14 +83,18 @@ class ProgramRunner {
   Stream* const stream_;
   Binding* const binding_;
   StepRunner* const step_;
+  RecordedRuns recorded_;
+  std::unique_ptr<DeviceTimes> times_;  // null: the host's clock does
   TraceRing ring_;
   std::vector<char> host_;  // where LoadFn writes
   std::map<const BoundProgram*, std::vector<Standpoint>> all_standpoints_;
+  std::map<const BoundProgram*, std::vector<std::string>> all_names_;  // by instruction: "RUN 1F3"
 
   // Of the program that runs.
   const BoundProgram* program_ = nullptr;
   const StepSettings* settings_ = nullptr;
   const std::vector<Standpoint>* standpoints_ = nullptr;  // nullptr: nobody wants to know
+  const std::vector<std::string>* names_ = nullptr;
   StepResult result_;
   bool normed_ = false;
   std::vector<Communicator::Ticket> tickets_;  // by instruction

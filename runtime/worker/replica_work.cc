@@ -34,8 +34,7 @@ void ReplicaWork::TakeTurn() {
 
 absl::Status ReplicaWork::Post(Stream& stream) {
   if (at_ == parts_.size() || parts_[at_].transfers.empty()) return absl::OkStatus();
-  MR_RETURN_IF_ERROR(stream.Synchronize());
-  MR_ASSIGN_OR_RETURN(ticket_, communicator_->Post(parts_[at_].transfers));
+  MR_ASSIGN_OR_RETURN(ticket_, communicator_->PostAfter(stream, parts_[at_].transfers));
   return absl::OkStatus();
 }
 
@@ -49,7 +48,8 @@ absl::StatusOr<bool> ReplicaWork::Advance(Stream& stream) {
   for (; at_ < parts_.size();) {
     if (!parts_[at_].transfers.empty()) {
       if (!communicator_->Done(ticket_)) return false;
-      MR_RETURN_IF_ERROR(communicator_->Wait(ticket_, Nothing));  // at once; with the error, where there is one
+      // At once; with the error, where there is one.
+      MR_RETURN_IF_ERROR(communicator_->WaitOn(stream, ticket_, Nothing));
     }
     MR_RETURN_IF_ERROR(Next(stream));
   }
@@ -60,7 +60,7 @@ absl::Status ReplicaWork::Finish(Stream& stream, const std::function<std::string
   for (; at_ < parts_.size();) {
     if (!parts_[at_].transfers.empty()) {
       const int64_t start = TraceRing::Now();
-      const absl::Status status = communicator_->Wait(ticket_, what);
+      const absl::Status status = communicator_->WaitOn(stream, ticket_, what);
       *waited += TraceRing::Now() - start;
       MR_RETURN_IF_ERROR(status);
     }

@@ -36,7 +36,8 @@ class ReplicaWork {
   absl::Status Start(Stream& stream);
   // Takes the steps that have become possible; true when all is done.
   absl::StatusOr<bool> Advance(Stream& stream);
-  // Blocks until all is done. `what` describes the wait. Adds the nanoseconds spent waiting to *waited.
+  // Blocks until all is done; on a device until it stands in the stream, which then waits for the rest. `what` describes
+  // the wait. Adds the nanoseconds that the host spent waiting to *waited.
   absl::Status Finish(Stream& stream, const std::function<std::string()>& what, int64_t* waited);
 
  private:

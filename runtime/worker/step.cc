@@ -22,29 +22,46 @@ struct NormShare {
 
 }  // namespace
 
-absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool check_finite, StepResult* result) {
-  Device& device = *arena_.device();
-  ExactSum sum;
+// The host waits once for the device, however many parameters there are.
+absl::Status StepRunner::SumSquares(Stream& stream, ExactSum* sum) {
   for (auto& bucket : buckets_) {
     for (Owned& owned : bucket->owned) {
-      if (owned.normed.elements > 0) {
-        void* const gradient = owned.normed.gradient;
-        void* const sums = kernels_.sums();
-        MR_RETURN_IF_ERROR(kernels_.Run(stream, *owned.normed.kernel, &gradient, &sums));
-        MR_RETURN_IF_ERROR(stream.Synchronize());
-        MR_RETURN_IF_ERROR(device.CopyOut(host_sums_.data(), sums, owned.blocks * sizeof(double)));
-        for (uint64_t b = 0; b < owned.blocks; ++b) sum.Add(host_sums_[b]);
-      }
-      if (!keep_gradients_) continue;
-      kept_ = true;
-      const bool whole = level() == 0;
+      if (owned.normed.elements == 0) continue;
+      void* const gradient = owned.normed.gradient;
+      void* const sums = kernels_.sums() + owned.sums;
+      MR_RETURN_IF_ERROR(kernels_.Run(stream, *owned.normed.kernel, &gradient, &sums));
+    }
+  }
+  MR_RETURN_IF_ERROR(stream.CopyOut(host_sums_.data(), kernels_.sums(), kernels_.sums_bytes()));
+  for (const auto& bucket : buckets_) {
+    for (const Owned& owned : bucket->owned) {
+      if (owned.normed.elements == 0) continue;
+      const double* const sums = &host_sums_[owned.sums / sizeof(double)];
+      for (uint64_t b = 0; b < owned.blocks; ++b) sum->Add(sums[b]);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepRunner::CopyGradients(Stream& stream) {
+  kept_ = true;
+  const bool whole = level() == 0;
+  for (auto& bucket : buckets_) {
+    for (Owned& owned : bucket->owned) {
       owned.kept_first = whole ? 0 : owned.BytesOf(owned.normed.first);
       owned.kept.resize(whole ? owned.gradient_spec.bytes() : owned.BytesOf(owned.normed.elements));
       if (owned.kept.empty()) continue;
       const char* const from = whole ? owned.whole : owned.normed.gradient;
-      MR_RETURN_IF_ERROR(device.CopyOut(owned.kept.data(), from, owned.kept.size()));
+      MR_RETURN_IF_ERROR(stream.CopyOut(owned.kept.data(), from, owned.kept.size()));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool check_finite, StepResult* result) {
+  ExactSum sum;
+  MR_RETURN_IF_ERROR(SumSquares(stream, &sum));
+  if (keep_gradients_) MR_RETURN_IF_ERROR(CopyGradients(stream));
   NormShare mine;
   sum.Write(mine.sum_of_squares);
   mine.loss_sum = result->loss_sum;
@@ -78,7 +95,7 @@ absl::Status StepRunner::Norm(Stream& stream, const StepSettings& settings, bool
                           settings.weight_decay,
                           settings.momentum,
                           settings.nesterov ? 1.0 : 0.0};
-  return device.CopyIn(kernels_.hyper(), hyper, sizeof(hyper));
+  return stream.CopyIn(kernels_.hyper(), hyper, sizeof(hyper));
 }
 
 absl::Status StepRunner::Step(Stream& stream, int bucket) {
@@ -114,6 +131,25 @@ absl::Status StepRunner::ReadGradient(int parameter, void* memory, uint64_t byte
         absl::StrCat("the gradient of parameter ", parameter, " has ", whole, " bytes; ", bytes, " were asked for"));
   }
   std::memcpy(static_cast<char*>(memory) + owned->kept_first, owned->kept.data(), owned->kept.size());
+  return absl::OkStatus();
+}
+
+void StepRunner::Wrote(int parameter, int state) {
+  Owned* const owned = const_cast<Owned*>(FindOwned(parameter));
+  if (owned == nullptr || owned->widen == nullptr) return;
+  if (state < 0) owned->weight_written = true;
+  if (state == StatesOf(*owned) - 1) owned->master_written = true;
+}
+
+absl::Status StepRunner::TakeMasters(Stream& stream) {
+  for (auto& bucket : buckets_) {
+    for (Owned& owned : bucket->owned) {
+      if (owned.widen != nullptr && owned.weight_written && !owned.master_written) {
+        MR_RETURN_IF_ERROR(kernels_.Run(stream, *owned.widen, owned.outputs.data(), &owned.outputs.back()));
+      }
+      owned.weight_written = owned.master_written = false;
+    }
+  }
   return absl::OkStatus();
 }
 

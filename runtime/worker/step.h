@@ -19,6 +19,7 @@
 #include "kernels/device.h"
 #include "proto/plan.pb.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/optimizer/exact_sum.h"
 #include "runtime/plan/chunks.h"
 #include "runtime/plan/plan.h"
 #include "runtime/worker/arena.h"
@@ -61,6 +62,9 @@ class StepRunner {
   // Sums of gradients as they stood before NORM, from the next step on.
   void KeepGradients(bool keep) { keep_gradients_ = keep; }
   absl::Status ReadGradient(int parameter, void* memory, uint64_t bytes) const;
+  // Weights and states have come from outside. Masters are taken from weights that came without.
+  void Wrote(int parameter, int state);  // -1: the weight
+  absl::Status TakeMasters(Stream& stream);
   // Optimizer state and gradients on this rank become zero.
   absl::Status ZeroState(Stream& stream);
 
@@ -97,6 +101,8 @@ class StepRunner {
   StepRunner(const proto::ExecutionPlan& plan, int rank, const Arena& arena, KernelCache* kernels,
              Communicator* communicator);
 
+  absl::Status SumSquares(Stream& stream, ExactSum* sum);
+  absl::Status CopyGradients(Stream& stream);
   absl::Status BindBucket(int index);
   absl::Status BindOwned(int index, BoundBucket* bound);
   absl::Status BindPlaces(int index, BoundBucket* bound, Places* places);

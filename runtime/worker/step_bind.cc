@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Make(const proto::Execut
       return absl::Status(status.code(), absl::StrCat("rank ", rank, ", bucket ", b, ": ", status.message()));
     }
   }
-  step->host_sums_.resize(step->kernels_.most_blocks());
+  step->host_sums_.resize(step->kernels_.sums_bytes() / sizeof(double));
   MR_RETURN_IF_ERROR(step->FindZeroed());
   return step;
 }
@@ -181,10 +181,11 @@ absl::Status StepRunner::BindStates(const proto::Bucket& bucket, int member, Own
   const bool sharded = level() > 0;
   if (!sharded && member >= bucket.states_size()) return absl::FailedPreconditionError("it has no optimizer state");
   const auto& offsets = sharded ? bucket.shard_state_offsets() : bucket.states(member).offsets();
+  const int states = OptimizerStates(plan_.parameters(owned->parameter), plan_.optimizer());
   const uint64_t inside = sharded ? MyPiece(chunks_.MemberOf(owned->parameter)->bucket, member)->shard_offset : 0;
-  for (uint64_t offset : offsets) {
+  for (int k = 0; k < std::min(states, offsets.size()); ++k) {
     MR_ASSIGN_OR_RETURN(char* state,
-                        arena_.At(offset + inside, owned->BytesOf(owned->stepped.elements),
+                        arena_.At(offsets[k] + inside, owned->BytesOf(owned->stepped.elements),
                                   absl::StrCat("optimizer state of ", plan_.parameters(owned->parameter).name())));
     owned->outputs.push_back(state);
   }
@@ -197,7 +198,7 @@ absl::Status StepRunner::BindKernels(Owned* owned) {
     const OpDesc sums =
         SquaredSumsOp(parameter, plan_.norm_block_elements(), static_cast<int64_t>(owned->normed.elements));
     owned->blocks = static_cast<uint64_t>(sums.outputs[0].elements());
-    kernels_.NeedSums(owned->blocks);
+    owned->sums = kernels_.TakeSums(owned->blocks);
     MR_ASSIGN_OR_RETURN(owned->normed.kernel, kernels_.Get(sums));
   }
   const OpDesc step = OptimizerOp(parameter, plan_.optimizer(), static_cast<int64_t>(owned->stepped.elements));
@@ -212,6 +213,11 @@ absl::Status StepRunner::BindKernels(Owned* owned) {
                                                         " state tensors and the plan has ", owned->outputs.size() - 2));
     }
     MR_ASSIGN_OR_RETURN(owned->stepped.kernel, kernels_.Get(step));
+    if (IsHalf(owned->weight_spec.dtype)) {
+      OpDesc widen{"Cast", {step.outputs[0]}, {step.outputs.back()}, {}};
+      widen.attributes.SetInt("to", step.outputs.back().dtype);
+      MR_ASSIGN_OR_RETURN(owned->widen, kernels_.Get(widen));
+    }
   }
   if (owned->summands.size() > 1) {
     MR_ASSIGN_OR_RETURN(owned->accumulate, kernels_.Get(AccumulateOp(parameter, static_cast<int64_t>(owned->summed))));

@@ -19,19 +19,19 @@ class StepKernels {
   explicit StepKernels(KernelCache* kernels) : kernels_(kernels) {}
 
   absl::StatusOr<const Kernel*> Get(const OpDesc& desc);
-  // Room for so many block sums at `sums`.
-  void NeedSums(uint64_t blocks) { most_blocks_ = std::max(most_blocks_, blocks); }
+  // Room for so many more block sums: their offset from `sums`.
+  uint64_t TakeSums(uint64_t blocks);
   absl::Status Allocate(Device* device);
 
   absl::Status Run(Stream& stream, const Kernel& kernel, void* const* inputs, void* const* outputs) const;
 
   char* hyper() const { return hyper_; }
   char* sums() const { return sums_; }
-  uint64_t most_blocks() const { return most_blocks_; }
+  uint64_t sums_bytes() const { return sums_bytes_; }
 
  private:
   KernelCache* const kernels_;
-  uint64_t most_scratch_ = 0, most_blocks_ = 0;
+  uint64_t most_scratch_ = 0, sums_bytes_ = 0;
   Buffer side_;
   char *hyper_ = nullptr, *sums_ = nullptr, *scratch_ = nullptr;
 };

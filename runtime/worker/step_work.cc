@@ -116,10 +116,7 @@ absl::Status StepRunner::BindGather(int index, BoundBucket* bound) {
 absl::StatusOr<ReplicaWork*> StepRunner::reduce_run(const proto::StageProgram& stage, proto::Phase phase) {
   const auto [found, is_new] = run_reduces_.try_emplace({static_cast<int>(stage.stage()), phase});
   if (!is_new) return found->second.get();
-  const proto::PhaseProgram* program = nullptr;
-  for (const proto::PhaseProgram& candidate : stage.phases()) {
-    if (candidate.phase() == phase) program = &candidate;
-  }
+  const proto::PhaseProgram* const program = FindPhase(stage, phase);
   if (program == nullptr || !replicas_first()) return nullptr;
   const std::vector<RunGradient> gradients = chunks_.GradientsOf(stage, *program, place_);
   std::vector<DividedTensor> tensors;

@@ -71,14 +71,14 @@ void DescribeTransient(BoundProgram* program) {
   program->gaps = Without(program->transient, Union(std::move(taken)));
 }
 
-absl::Status EnterProgram(const BoundProgram& program, const Arena& arena, bool fill) {
+absl::Status EnterProgram(const BoundProgram& program, const Arena& arena, bool fill, Stream& stream) {
   if (CanPoison()) UnpoisonMemory(arena.base(), arena.bytes());
   if (fill) {
     const std::string ones(size_t{1} << 16, '\xff');
     for (const ByteRange& range : program.transient) {
       for (uint64_t at = range.begin; at < range.end; at += ones.size()) {
-        MR_RETURN_IF_ERROR(
-            arena.device()->CopyIn(arena.base() + at, ones.data(), std::min<uint64_t>(ones.size(), range.end - at)));
+        const uint64_t bytes = std::min<uint64_t>(ones.size(), range.end - at);
+        MR_RETURN_IF_ERROR(stream.CopyIn(arena.base() + at, ones.data(), bytes));
       }
     }
   }

@@ -36,7 +36,17 @@ class PlanWorker : public Worker {
     MR_ASSIGN_OR_RETURN(step_,
                         StepRunner::Make(plan_, options_.rank, arena_, &binding_.kernels, options_.communicator));
     MR_ASSIGN_OR_RETURN(runner_, ProgramRunner::Make(plan_, options_, arena_, stream_.get(), &binding_, step_.get()));
-    return step_->Allocate();
+    MR_RETURN_IF_ERROR(step_->Allocate());
+    MR_RETURN_IF_ERROR(options_.communicator->Register(arena_.base(), arena_.bytes()));
+    registered_ = true;
+    if (options_.device->memory_is_hosts()) return absl::OkStatus();
+    MR_RETURN_IF_ERROR(runner_->WarmUp());
+    MR_RETURN_IF_ERROR(stream_->Zero(arena_.base(), arena_.bytes()));
+    return stream_->Synchronize();
+  }
+
+  ~PlanWorker() override {
+    if (registered_) options_.communicator->Unregister();
   }
 
   absl::Status InitializeParameters() override {
@@ -46,7 +56,8 @@ class PlanWorker : public Worker {
       MR_RETURN_IF_ERROR(weight.status());
       if (weight->bytes == 0) continue;
       MR_ASSIGN_OR_RETURN(const std::string values, InitialValues(plan_.parameters(p), options_.seed));
-      MR_RETURN_IF_ERROR(options_.device->CopyIn(weight->at, values.data() + weight->first, weight->bytes));
+      MR_RETURN_IF_ERROR(stream_->CopyIn(weight->at, values.data() + weight->first, weight->bytes));
+      step_->Wrote(p, -1);
     }
     ++binding_.weights_version;
     return step_->ZeroState(*stream_);
@@ -55,6 +66,7 @@ class PlanWorker : public Worker {
   absl::Status PrepareWeights() override {
     ++binding_.weights_version;
     UnpoisonMemory(arena_.base(), arena_.bytes());
+    MR_RETURN_IF_ERROR(step_->TakeMasters(*stream_));
     for (const auto& program : binding_.programs) MR_RETURN_IF_ERROR(PackStale(*stream_, *program, &binding_));
     return stream_->Synchronize();
   }
@@ -83,30 +95,32 @@ class PlanWorker : public Worker {
       const proto::Value& value = program->program->stages(candidate.stage()).values(candidate.value());
       MR_RETURN_IF_ERROR(CheckBytes(output, TensorSpec::Of(value.type()).bytes(), bytes));
       MR_ASSIGN_OR_RETURN(const char* from, arena_.At(AddressOf(*program->rank, value, 0), bytes, output));
-      return options_.device->CopyOut(memory, from, bytes);
+      return stream_->CopyOut(memory, from, bytes);
     }
     return absl::NotFoundError(absl::StrCat("program ", name, " has no output '", output, "'"));
   }
 
   absl::Status ReadParameter(int parameter, void* memory, uint64_t bytes) const override {
     MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, Weight(parameter, bytes));
-    return options_.device->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
+    return stream_->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
   }
 
   absl::Status WriteParameter(int parameter, const void* memory, uint64_t bytes) override {
     MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, Weight(parameter, bytes));
     ++binding_.weights_version;
-    return options_.device->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
+    step_->Wrote(parameter, -1);
+    return stream_->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
   }
 
   absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const override {
     MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, State(parameter, k, bytes));
-    return options_.device->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
+    return stream_->CopyOut(static_cast<char*>(memory) + part.first, part.at, part.bytes);
   }
 
   absl::Status WriteState(int parameter, int k, const void* memory, uint64_t bytes) override {
     MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, State(parameter, k, bytes));
-    return options_.device->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
+    step_->Wrote(parameter, k);
+    return stream_->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
   }
 
   void KeepGradients(bool keep) override { step_->KeepGradients(keep); }
@@ -115,8 +129,8 @@ class PlanWorker : public Worker {
     return step_->ReadGradient(parameter, memory, bytes);
   }
 
-  void AppendSpans(double epoch_seconds, proto::StepTrace* trace) const override {
-    runner_->ring().AppendSpans(static_cast<uint32_t>(options_.rank), epoch_seconds, trace);
+  absl::Status AppendSpans(double epoch_seconds, proto::StepTrace* trace) const override {
+    return runner_->AppendSpans(epoch_seconds, trace);
   }
 
   uint64_t arena_bytes() const override { return arena_.bytes(); }
@@ -159,6 +173,7 @@ class PlanWorker : public Worker {
   Binding binding_;
   std::unique_ptr<StepRunner> step_;
   std::unique_ptr<ProgramRunner> runner_;
+  bool registered_ = false;
 };
 
 }  // namespace

@@ -83,7 +83,8 @@ class Worker {
 
   // Every parameter placed here gets its first value from its initialiser and the seed; optimizer state becomes zero.
   virtual absl::Status InitializeParameters() = 0;
-  // Runs every PREPARE. Call after InitializeParameters or after writing parameters.
+  // Runs every PREPARE. Call after InitializeParameters or after writing parameters and states: float32 masters of
+  // parameters in 16 bits, where they were not written too, are then taken from those.
   virtual absl::Status PrepareWeights() = 0;
 
   virtual absl::StatusOr<StepResult> TrainStep(const StepSettings& settings) = 0;
@@ -106,8 +107,9 @@ class Worker {
   virtual void KeepGradients(bool keep) = 0;
   virtual absl::Status ReadGradient(int parameter, void* memory, uint64_t bytes) const = 0;
 
-  // Spans of the last program run, seconds since `epoch_seconds` of the steady clock.
-  virtual void AppendSpans(double epoch_seconds, proto::StepTrace* trace) const = 0;
+  // Spans of the last program run, seconds since `epoch_seconds` of the steady clock. On a device they are its stream's
+  // times: a RUN lasts from its first kernel to its last, a transfer until the stream has passed it.
+  virtual absl::Status AppendSpans(double epoch_seconds, proto::StepTrace* trace) const = 0;
   virtual uint64_t arena_bytes() const = 0;
 };
 

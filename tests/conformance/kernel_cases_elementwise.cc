@@ -99,7 +99,7 @@ void AddCast(std::vector<KernelCase>& all) {
       .kind = Fill::VALUES,
       .values = {0, 1, -1, 2.5, -2.5, 0.999, -0.999, 1e6 + 0.5, -77, 1.0039062, 3.0e9, -3.0e9, 1e30, -1e30}};
   const Fill whole = {.kind = Fill::INTEGERS, .low = -100000, .high = 100000};
-  const DType types[] = {proto::F32, proto::F64, proto::BF16, proto::I32, proto::I64};
+  const DType types[] = {proto::F32, proto::F64, proto::BF16, proto::F16, proto::I32, proto::I64};
   for (DType from : types) {
     for (DType to : types) {
       all.push_back(Case(absl::StrCat(Name(from), "_", Name(to)), "Cast", {{from, {3, 71}}}, {{to, {3, 71}}},
@@ -151,6 +151,19 @@ std::vector<KernelCase> OptimizerCases() {
                     .Input(0, {.kind = Fill::VALUES, .values = {1e-3, 1, 0, 1, 0.9, 0.999, 1e-8, 0, 0, 0}})
                     .Output(2, {.kind = Fill::VALUES, .values = {0}})
                     .Output(3, {.kind = Fill::VALUES, .values = {0}}));
+  for (const DType half : {proto::BF16, proto::F16}) {  // the master is stepped, and rounded
+    const std::string type(Name(half));
+    const Attributes attributes = Attr().SetInt("decay", 1);
+    for (const int64_t n : {71, 70001}) {
+      all.push_back(Case(absl::StrCat("master_", type, "_", n), "AdamW", {D({10})},
+                         {{half, {n}}, F({n}), F({n}), F({n}), F({n})}, attributes)
+                        .Input(0, {.kind = Fill::VALUES, .values = {3e-4, 0.125, 0, 7, 0.9, 0.95, 1e-8, 0.1, 0, 0}})
+                        .Output(3, positive));
+    }
+    all.push_back(Case(absl::StrCat("master_", type), "SgdMomentum", {D({10})},
+                       {{half, {7, 71}}, F({7, 71}), F({7, 71}), F({7, 71})}, attributes)
+                      .Input(0, {.kind = Fill::VALUES, .values = {0.1, 0.125, 0, 7, 0, 0, 0, 0.01, 0.9, 1}}));
+  }
   all.push_back(Case("ragged", "SquaredSums", {F({7, 71})}, {D({16})}, Attr().SetInt("block", 32)));
   all.push_back(Case("one_block", "SquaredSums", {F({71})}, {D({1})}, Attr().SetInt("block", 4096)));
   all.push_back(Case("large", "SquaredSums", {F({100003})}, {D({25})}, Attr().SetInt("block", 4096)));

@@ -40,6 +40,10 @@ class AsyncKernel : public Kernel {
   const size_t inputs_, outputs_;
 };
 
+struct AsyncRecording : Recording {
+  std::vector<AsyncStream::Work> works;
+};
+
 }  // namespace
 
 bool AsyncEvent::Ready() const {
@@ -53,8 +57,12 @@ absl::Status AsyncEvent::Wait() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<double> AsyncEvent::SecondsSince(const Event& earlier) const {
+  const State& before = *static_cast<const AsyncEvent&>(earlier).state_;
+  return absl::ToDoubleSeconds(state_->at - before.at);
+}
+
 AsyncStream::~AsyncStream() {
-  if (device_ != nullptr) device_->Forget(this);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closing_ = true;
@@ -64,6 +72,7 @@ AsyncStream::~AsyncStream() {
 }
 
 void AsyncStream::Put(Work work) {
+  if (captured_ != nullptr) return captured_->push_back(std::move(work));
   std::lock_guard<std::mutex> lock(mutex_);
   queue_.push_back(std::move(work));
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
@@ -100,6 +109,7 @@ absl::Status AsyncStream::Record(Event* event) {
   Put([state, number] {
     std::lock_guard<std::mutex> lock(state->mutex);
     state->finished = std::max(state->finished, number);
+    state->at = absl::Now();
     state->changed.notify_all();
     return absl::OkStatus();
   });
@@ -148,34 +158,38 @@ absl::Status AsyncStream::Zero(void* to, uint64_t bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Stream>> AsyncDevice::NewStream() {
-  MR_ASSIGN_OR_RETURN(std::unique_ptr<Stream> inner, inner_->NewStream());
-  auto stream = std::make_unique<AsyncStream>(std::move(inner), delay_, this);
-  std::lock_guard<std::mutex> lock(mutex_);
-  streams_.insert(stream.get());
-  return stream;
-}
-
-void AsyncDevice::Forget(AsyncStream* stream) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  streams_.erase(stream);
-}
-
-absl::Status AsyncDevice::DrainIfAsked() {
-  if (!host_copies_wait_) return absl::OkStatus();
-  std::lock_guard<std::mutex> lock(mutex_);
-  for (AsyncStream* stream : streams_) MR_RETURN_IF_ERROR(stream->Drain());
+absl::Status AsyncStream::CopyIn(void* device_memory, const void* host, uint64_t bytes) {
+  Put([device_memory, bytes = std::string(static_cast<const char*>(host), bytes)] {
+    std::memcpy(device_memory, bytes.data(), bytes.size());
+    return absl::OkStatus();
+  });
   return absl::OkStatus();
 }
 
-absl::Status AsyncDevice::CopyIn(void* device_memory, const void* host, uint64_t bytes) {
-  MR_RETURN_IF_ERROR(DrainIfAsked());
-  return inner_->CopyIn(device_memory, host, bytes);
+absl::Status AsyncStream::CopyOut(void* host, const void* device_memory, uint64_t bytes) {
+  MR_RETURN_IF_ERROR(Drain());
+  std::memcpy(host, device_memory, bytes);
+  return absl::OkStatus();
 }
 
-absl::Status AsyncDevice::CopyOut(void* host, const void* device_memory, uint64_t bytes) {
-  MR_RETURN_IF_ERROR(DrainIfAsked());
-  return inner_->CopyOut(host, device_memory, bytes);
+absl::StatusOr<std::unique_ptr<Recording>> AsyncStream::Capture(absl::FunctionRef<absl::Status()> work) {
+  auto recording = std::make_unique<AsyncRecording>();
+  captured_ = &recording->works;
+  const absl::Status status = work();
+  captured_ = nullptr;
+  if (!status.ok()) return status;
+  return recording;
+}
+
+absl::Status AsyncStream::Launch(const Recording& recording) {
+  ++launched_;
+  for (const Work& work : static_cast<const AsyncRecording&>(recording).works) Put(work);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Stream>> AsyncDevice::NewStream() {
+  MR_ASSIGN_OR_RETURN(std::unique_ptr<Stream> inner, inner_->NewStream());
+  return std::make_unique<AsyncStream>(std::move(inner), delay_);
 }
 
 absl::StatusOr<std::unique_ptr<Kernel>> AsyncDevice::NewKernel(const OpDesc& desc) {

@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -27,6 +26,7 @@ class AsyncEvent : public Event {
  public:
   bool Ready() const override;
   absl::Status Wait() override;
+  absl::StatusOr<double> SecondsSince(const Event& earlier) const override;
 
  private:
   friend class AsyncStream;
@@ -34,17 +34,15 @@ class AsyncEvent : public Event {
     std::mutex mutex;
     std::condition_variable changed;
     uint64_t recorded = 0, finished = 0;
+    absl::Time at;  // of the last one finished
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();  // queues may outlive the event
 };
 
-class AsyncDevice;
-
 class AsyncStream : public Stream {
  public:
-  // Before each piece of work the stream sleeps up to `delay`. `device` (null: none) is told of the stream's end.
-  AsyncStream(std::unique_ptr<Stream> inner, absl::Duration delay, AsyncDevice* device)
-      : inner_(std::move(inner)), delay_(delay), device_(device) {}
+  // Before each piece of work the stream sleeps up to `delay`.
+  AsyncStream(std::unique_ptr<Stream> inner, absl::Duration delay) : inner_(std::move(inner)), delay_(delay) {}
   ~AsyncStream() override;
 
   using Work = std::function<absl::Status()>;
@@ -57,6 +55,11 @@ class AsyncStream : public Stream {
   absl::Status Synchronize() override;
   absl::Status Copy(void* to, const void* from, uint64_t bytes) override;
   absl::Status Zero(void* to, uint64_t bytes) override;
+  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override;
+  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override;
+  absl::StatusOr<std::unique_ptr<Recording>> Capture(absl::FunctionRef<absl::Status()> work) override;
+  absl::Status Launch(const Recording& recording) override;
+  int launched() const { return launched_; }
   void* native() const override { return const_cast<AsyncStream*>(this); }
   int synchronized() const { return synchronized_; }
   absl::Status Drain();  // as Synchronize, and nobody counts
@@ -66,22 +69,20 @@ class AsyncStream : public Stream {
 
   const std::unique_ptr<Stream> inner_;
   const absl::Duration delay_;
-  AsyncDevice* const device_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Work> queue_;
   bool busy_ = false, closing_ = false;
   absl::Status error_;
-  std::atomic<int> synchronized_{0};
+  std::atomic<int> synchronized_{0}, launched_{0};
+  std::vector<Work>* captured_ = nullptr;  // where Put puts it instead
   std::thread thread_;  // from the first work on
 };
 
 // Kernels are those of `inner`, which must outlive it (the reference backend, say).
 class AsyncDevice : public Device {
  public:
-  // `host_copies_wait`: CopyIn and CopyOut wait for all streams. Those of a GPU do not.
-  explicit AsyncDevice(Device* inner, absl::Duration delay = absl::ZeroDuration(), bool host_copies_wait = false)
-      : inner_(inner), delay_(delay), host_copies_wait_(host_copies_wait) {}
+  explicit AsyncDevice(Device* inner, absl::Duration delay = absl::ZeroDuration()) : inner_(inner), delay_(delay) {}
 
   std::string kind() const override { return "async"; }
   std::string name() const override { return "threads that stand for a GPU"; }
@@ -89,21 +90,21 @@ class AsyncDevice : public Device {
   absl::StatusOr<Buffer> Allocate(uint64_t bytes) override { return inner_->Allocate(bytes); }
   absl::StatusOr<std::unique_ptr<Stream>> NewStream() override;
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override { return std::make_unique<AsyncEvent>(); }
+  absl::StatusOr<std::unique_ptr<Event>> NewTimedEvent() override { return NewEvent(); }
   absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) override;
-  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override;
-  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override;
+  // They wait for no stream, as those of a GPU.
+  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override {
+    return inner_->CopyIn(device_memory, host, bytes);
+  }
+  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override {
+    return inner_->CopyOut(host, device_memory, bytes);
+  }
 
  private:
-  friend class AsyncStream;
-  void Forget(AsyncStream* stream);
-  absl::Status DrainIfAsked();
   void Free(void*, uint64_t) override {}  // buffers are the inner device's
 
   Device* const inner_;
   const absl::Duration delay_;
-  const bool host_copies_wait_;
-  std::mutex mutex_;
-  std::set<AsyncStream*> streams_;
 };
 
 }  // namespace millrace

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/backends.h"
 #include "partitioner/graph/gpt2.h"
+#include "partitioner/lower/transfer_groups.h"
 #include "runtime/comm/exchange.h"
 #include "runtime/comm/nccl/set_up.h"
 #include "tests/kernels/async_device.h"
@@ -42,7 +43,9 @@ absl::StatusOr<proto::ExecutionPlan> PlanOf(int pp, int dp, int shard, const std
   options.micro_batch = 2;
   options.micro_batches = 4;
   options.schedule = schedule;
-  return PlanFor(*model, options);
+  auto plan = PlanFor(*model, options);
+  if (plan.ok()) AddTransferGroups(&*plan);  // which a plan for GPUs has
+  return plan;
 }
 
 RunOptions Steps() {
@@ -52,12 +55,11 @@ RunOptions Steps() {
   return options;
 }
 
-// An AsyncDevice with the device whose kernels it runs. Its copies from and to the host wait for its streams: the
-// worker does not order LOAD, and what is read after a program, behind the kernels that it has queued.
+// An AsyncDevice with the device whose kernels it runs.
 class OwningAsyncDevice : public AsyncDevice {
  public:
   explicit OwningAsyncDevice(std::unique_ptr<Device> inner)
-      : AsyncDevice(inner.get(), kDelay, /*host_copies_wait=*/true), inner_(std::move(inner)) {}
+      : AsyncDevice(inner.get(), kDelay), inner_(std::move(inner)) {}
 
  private:
   const std::unique_ptr<Device> inner_;
@@ -142,7 +144,8 @@ TEST_P(OnLateDevices, NcclWithOneCommunicator) { ExpectTheSame(RunOverNccl(plan_
 
 INSTANTIATE_TEST_SUITE_P(Layouts, OnLateDevices,
                          testing::Values(Layout{3, 1, 0, "1f1b"}, Layout{2, 1, 0, "zb-h1"}, Layout{1, 2, 1, "1f1b"},
-                                         Layout{2, 2, 0, "gpipe"}),
+                                         Layout{2, 2, 0, "gpipe"}, Layout{1, 2, 2, "1f1b"}, Layout{2, 2, 3, "1f1b"},
+                                         Layout{2, 1, 0, "interleaved"}),
                          [](const testing::TestParamInfo<Layout>& test) {
                            return absl::StrCat("pp", test.param.pp, "_dp", test.param.dp, "_number", test.index);
                          });

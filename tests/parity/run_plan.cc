@@ -11,11 +11,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "kernels/backends.h"
+#include "kernels/dtype.h"
 #include "kernels/random.h"
 #include "partitioner/local.h"
 #include "proto/status_macros.h"
 #include "proto/text_proto.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/plan/op_descs.h"
 #include "runtime/plan/verify.h"
 
 namespace millrace {
@@ -51,7 +53,7 @@ class RankRun {
         result_.count = result.loss_count;
       }
     }
-    worker_->AppendSpans(0, &result_.trace);
+    MR_RETURN_IF_ERROR(worker_->AppendSpans(0, &result_.trace));
     return End();
   }
 
@@ -86,16 +88,36 @@ class RankRun {
       const proto::PlannedParameter& parameter = plan_.parameters(i);
       if (parameter.constant()) continue;
       // Of a divided one only this replica's piece is filled in.
-      std::vector<float> values(Elements(parameter), std::numeric_limits<float>::quiet_NaN());
-      absl::Status read = worker_->ReadParameter(i, values.data(), values.size() * 4);
-      if (read.ok()) result_.weights[parameter.name()] = values;
-      if (!read.ok() && !absl::IsNotFound(read)) return read;
+      MR_RETURN_IF_ERROR(ReadWeight(i, parameter));
+      std::vector<float> values(Elements(parameter));
+      absl::Status read;
       std::fill(values.begin(), values.end(), std::numeric_limits<float>::quiet_NaN());
       read = worker_->ReadGradient(i, values.data(), values.size() * 4);
       if (read.ok()) result_.gradients[parameter.name()] = values;
       if (!read.ok() && !absl::IsNotFound(read)) return read;
     }
     return absl::OkStatus();
+  }
+
+  // All of them NaN before, whatever the type.
+  absl::Status ReadWeight(int index, const proto::PlannedParameter& parameter) {
+    const DType dtype = parameter.type().dtype();
+    std::vector<char> bytes(Elements(parameter) * SizeOf(dtype), '\xff');
+    const absl::Status read = worker_->ReadParameter(index, bytes.data(), bytes.size());
+    if (!read.ok()) return absl::IsNotFound(read) ? absl::OkStatus() : read;
+    std::vector<float>& values = result_.weights[parameter.name()];
+    values.resize(Elements(parameter));
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = dtype == proto::BF16  ? static_cast<float>(reinterpret_cast<const BFloat16*>(bytes.data())[i])
+                  : dtype == proto::F16 ? static_cast<float>(reinterpret_cast<const _Float16*>(bytes.data())[i])
+                                        : reinterpret_cast<const float*>(bytes.data())[i];
+    }
+    if (!IsHalf(dtype)) return absl::OkStatus();
+    std::vector<float> master(values.size(), std::numeric_limits<float>::quiet_NaN());
+    const int last = OptimizerStates(parameter, plan_.optimizer()) - 1;
+    const absl::Status state = worker_->ReadState(index, last, master.data(), master.size() * sizeof(float));
+    if (state.ok()) result_.masters[parameter.name()] = master;
+    return state.ok() || absl::IsNotFound(state) ? absl::OkStatus() : state;
   }
 
   const proto::ExecutionPlan& plan_;
@@ -167,6 +189,10 @@ absl::StatusOr<RunResult> RunPlan(const proto::ExecutionPlan& plan, const RunOpt
     for (const auto& [name, values] : runs[r]->result().weights) {
       const auto [it, inserted] = all.weights.emplace(name, values);
       if (!inserted && !TakePieces(values, &it->second)) all.weights[absl::StrCat(name, " of rank ", r)] = values;
+    }
+    for (const auto& [name, values] : runs[r]->result().masters) {
+      const auto [it, inserted] = all.masters.emplace(name, values);
+      if (!inserted && !TakePieces(values, &it->second)) all.masters[absl::StrCat(name, " of rank ", r)] = values;
     }
     for (const auto& [name, values] : runs[r]->result().gradients) {
       std::vector<float>& whole = all.gradients.emplace(name, values).first->second;

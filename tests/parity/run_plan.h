@@ -43,6 +43,7 @@ struct RunResult {
   std::vector<double> norms;
   double count = 0;                                     // of the last step
   std::map<std::string, std::vector<float>> weights;    // after the last step, constants left out
+  std::map<std::string, std::vector<float>> masters;    // of weights in 16 bits
   std::map<std::string, std::vector<float>> gradients;  // of the last step: unscaled sums, summed over the places
   proto::StepTrace trace;                               // measured: the spans of the last step of all ranks
 };

@@ -229,6 +229,16 @@ def replicas(self):
         resumed = json.loads(self.done(*train[:-3], '--out=' + out + '-cut', '--quiet', '--json', '--steps=3',
                                        '--resume=auto'))
         self.assertEqual(resumed['weights_sha256'], whole['weights_sha256'])
+    # Stages with replicas of their own have no one-stage plan of the same bits.
+    self.done('model', 'gpt2', '--layers=1', '--heads=1', '--width=8', '--vocab=256', '--context=8', '--no-tied',
+              '--out=free.pb')
+    self.done('partition', 'free.pb', '--stage-replicas=2,1', '--micro-batches=2', '--out=unequal.pb')
+    self.assertIn('replicas of the stages 2-1', self.done('explain', 'unequal.pb'))
+    self.done('train', '--plan=unequal.pb', '--data=synthetic', '--out=run-unequal', '--quiet', '--steps=2')
+    done = subprocess.run([BINARY, 'verify', 'unequal.pb', '--model=free.pb', '--parity'], cwd=self.folder,
+                          capture_output=True, timeout=60, text=True)
+    self.assertEqual(done.returncode, 78, done.stderr)
+    self.assertIn('compare the losses', done.stderr)
     for flags, code, part in ((['--shard-optimizer=1'], 78, 'nobody to share with'), (['--dp=0'], 2, '--dp=0'),
                               (['--pp=2', '--dp=2', '--devices=cpu:3'], 78, 'needs 4 devices'),
                               (['--dp=2', '--shard-optimizer=4'], 2, '--shard-optimizer=4'),

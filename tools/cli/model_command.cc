@@ -18,8 +18,15 @@ struct Knobs {
   int64_t features = 0, classes = 0;
   double dropout = 0, epsilon = 1e-5, init = 0, rope_theta = 10000;
   bool bias = true, tied = false, interleaved = false;
-  std::string activation;
+  std::string activation, dtype;
 };
+
+absl::StatusOr<proto::DataType> FloatsOf(const Knobs& k) {
+  if (k.dtype.empty() || k.dtype == "f32") return proto::F32;
+  if (k.dtype == "bf16") return proto::BF16;
+  if (k.dtype == "f16") return proto::F16;
+  return UsageError(absl::StrCat("--dtype=", k.dtype, ": there are f32, bf16 and f16"));
+}
 
 template <typename T>
 void Take(const FlagSet& flags, absl::string_view name, const T& from, T* to) {
@@ -49,6 +56,7 @@ absl::StatusOr<proto::Model> Gpt2(const FlagSet& flags, const Knobs& k) {
   Take(flags, "epsilon", k.epsilon, &o.epsilon);
   Take(flags, "tied", k.tied, &o.tied);
   Take(flags, "init", k.init, &o.init);
+  MR_ASSIGN_OR_RETURN(o.dtype, FloatsOf(k));
   return MakeGpt2(o);
 }
 
@@ -72,6 +80,7 @@ absl::StatusOr<proto::Model> Llama(const FlagSet& flags, const Knobs& k) {
   Take(flags, "rope-theta", k.rope_theta, &o.rope_theta);
   Take(flags, "interleaved", k.interleaved, &o.interleaved);
   Take(flags, "init", k.init, &o.init);
+  MR_ASSIGN_OR_RETURN(o.dtype, FloatsOf(k));
   return MakeLlama(o);
 }
 
@@ -88,6 +97,7 @@ absl::StatusOr<proto::Model> Mlp(const FlagSet& flags, const Knobs& k) {
   Take(flags, "bias", k.bias, &o.bias);
   Take(flags, "activation", k.activation, &o.activation);
   Take(flags, "init", k.init, &o.init);
+  MR_ASSIGN_OR_RETURN(o.dtype, FloatsOf(k));
   return MakeMlp(o);
 }
 
@@ -131,6 +141,8 @@ class ModelCommand : public Command {
     flags->Bool("bias", &k_.bias, "biases (llama: of the attention projections, usually without)");
     flags->Bool("tied", &k_.tied, "output matrix = token table (gpt2: yes unless --no-tied)");
     flags->Bool("interleaved", &k_.interleaved, "llama: rotate neighbours instead of halves");
+    flags->String("dtype", &k_.dtype, "of parameters and activations: f32, bf16 or f16; those of 16 bits train with "
+                  "float32 master copies");
     flags->String("activation", &k_.activation, "gelu_tanh, gelu, relu, silu (mlp: also tanh, sigmoid)");
   }
   absl::Status Run(const FlagSet& flags, const std::vector<std::string>& arguments) override {

@@ -196,6 +196,12 @@ absl::StatusOr<PartitionOptions> PlanOptionsOf(const PlanFlags& flags) {
   options.cut_after = flags.cut_after;
   options.placement = flags.placement;
   options.optimizer = flags.optimizer;
+  options.device_settings.set_tf32(flags.tf32);
+  options.device_settings.set_cudnn(flags.cudnn);
+  if ((flags.tf32 || flags.cudnn) && options.cluster.devices(0).kind() != "cuda") {
+    return UsageError(absl::StrCat("--", flags.tf32 ? "tf32" : "cudnn", " means nothing for devices of kind ",
+                                   options.cluster.devices(0).kind(), "; it is for cuda"));
+  }
   options.logits_batch = flags.logits_batch;
   if (!flags.costs.empty()) {
     MR_RETURN_IF_ERROR(ReadMessage(flags.costs, &options.costs));
@@ -240,6 +246,8 @@ void PlanFlags::Declare(FlagSet* flags) {
   flags->Strings("cut-after", &cut_after, "by hand: last node of each stage but the last");
   flags->String("cut-file", &cut_file, "lines of NODE STAGE: these nodes stay there, the cut chooses for the others");
   flags->String("optimizer", &optimizer, "adamw or sgd");
+  flags->Bool("tf32", &tf32, "cuda: float32 products may round their operands to 10 bits of mantissa");
+  flags->Bool("cudnn", &cudnn, "cuda: attention's forward pass in 16 bits by cuDNN where it can");
   flags->Int("logits-batch", &logits_batch, "samples of the logits program");
   flags->String("costs", &costs, "costs measured by millrace profile; default: costs from FLOPs and bytes");
   flags->String("dump", &dump, "after:PASS prints what the pass made");
@@ -249,7 +257,7 @@ const std::vector<std::string>& PlanFlags::Names() {
   static const auto* const names = new std::vector<std::string>{
       "devices",       "cluster",      "pp",     "dp",  "shard-optimizer", "bucket-mb", "placement", "micro-batch",
       "micro-batches", "schedule",     "chunks", "cut", "memory-limit",    "recompute", "cut-after", "cut-file",
-      "optimizer",     "logits-batch", "costs",  "dump"};
+      "optimizer",     "logits-batch", "costs",  "dump", "tf32", "cudnn"};
   return *names;
 }
 
@@ -267,7 +275,7 @@ absl::StatusOr<proto::ExecutionPlan> ReadPlan(absl::string_view path) {
 
 absl::StatusOr<proto::ExecutionPlan> MakePlan(const proto::Model& model, const PlanFlags& flags) {
   MR_ASSIGN_OR_RETURN(const PartitionOptions options, PlanOptionsOf(flags));
-  absl::StatusOr<KernelNeedsFn> needs = NeedsOf(options.cluster.devices(0).kind());
+  absl::StatusOr<KernelNeedsFn> needs = NeedsOf(options.cluster.devices(0).kind(), options.device_settings);
   if (!needs.ok()) return WithExit(needs.status(), kExitBadConfig);
   absl::StatusOr<proto::ExecutionPlan> plan = Partition(model, options, *needs);
   if (absl::IsResourceExhausted(plan.status())) return WithExit(plan.status(), kExitBadConfig);

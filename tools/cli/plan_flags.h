@@ -38,6 +38,7 @@ struct PlanFlags {
   std::vector<std::string> cut_after;
   std::string cut_file;
   std::string optimizer = "adamw";
+  bool tf32 = false, cudnn = false;
   int64_t logits_batch = 1;
   std::string costs;  // file
   std::string dump;   // "after:cut"

@@ -121,6 +121,7 @@ class TrainCommand : public Command {
     options.stop = &stop_requested;
     options.here = membership->here();
     options.on_this_host = membership->on_this_host();
+    options.local_rank = membership->local_rank();
     options.make_communicator = membership->make_communicator();
     options.make_stand = membership->make_stand();
     options.communication = process_flags_.Waits();

@@ -1,6 +1,6 @@
 // gpu_check: what a machine with a GPU shows of Millrace, without anything of a build. run.py calls it part by part.
 //
-//   gpu_check --part=kernels|communicators|processes|figures [--json=FILE] [--filter=GOOGLETEST_FILTER]
+//   gpu_check --part=kernels|training|communicators|processes|figures|speed [--json=FILE] [--filter=GOOGLETEST_FILTER]
 //
 // Exit code 0: everything that could run passed. 1: something failed. 2: the command line. 3: no CUDA device, and why.
 #include <cstdio>
@@ -17,24 +17,27 @@
 #include "tools/gpu_check/figures.h"
 #include "tools/gpu_check/report.h"
 #include "tools/gpu_check/run_cases.h"
+#include "tools/gpu_check/training_speed.h"
 
 namespace millrace {
 namespace {
 
 constexpr int kFailed = 1, kUsage = 2, kNoDevice = 3;
 
-// What each part runs; figures has no cases.
+// What each part runs; figures and speed have no cases.
 const std::map<std::string, std::string> kParts = {
     {"kernels", "Cuda/*"},
+    {"training", "Gpu/GpuTraining.*"},
     {"communicators", "GpusInProcess/*:NcclThreads/*:NcclAlone.*"},
     {"processes", "NcclProcesses/*"},  // one process of several: tests/gpu/gpu_ranks.h
     {"figures", ""},
+    {"speed", ""},
 };
 
 int Usage(const std::string& why) {
   std::fprintf(stderr,
                "gpu_check: %s\n"
-               "gpu_check --part=kernels|communicators|processes|figures [--json=FILE] [--filter=CASES]\n",
+               "gpu_check --part=kernels|training|communicators|processes|figures|speed [--json=FILE] [--filter=CASES]\n",
                why.c_str());
   return kUsage;
 }
@@ -64,6 +67,8 @@ int Run(int argc, char** argv) {
     report.gpu = (*device)->name();
     if (part == "figures") {
       report.figures = MeasureAll(**device);
+    } else if (part == "speed") {
+      report.figures = MeasureAllTraining();
     } else {
       report.cases = RunCases(filter.empty() ? known->second : filter);
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs gpu_check on this machine, part by part, and writes gpu_check.json and a table.
 
-  python3 run.py [--out=FOLDER] [--parts=kernels,communicators,two-ranks,figures,pytorch]
+  python3 run.py [--out=FOLDER] [--parts=kernels,training,communicators,two-ranks,figures,speed,pytorch]
 
 Needs a GPU, CUDA's libraries and Python; nothing else. Exit code 0: all that could run passed; 1: something failed;
 3: there is no CUDA device. A part that does not end in its time is a failure, and its processes are removed.
@@ -19,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 NO_DEVICE = 3
 # Seconds that a part may take.
-PARTS = {'kernels': 240, 'communicators': 120, 'two-ranks': 120, 'figures': 180, 'pytorch': 240}
+PARTS = {'kernels': 240, 'training': 120, 'communicators': 120, 'two-ranks': 120, 'figures': 180, 'speed': 240,
+         'pytorch': 240}
 
 
 def environment(**more):

@@ -189,7 +189,7 @@ absl::StatusOr<Replanner> Replanner::Make(const proto::ExecutionPlan& plan, cons
   replanner.model_ = model;
   MR_ASSIGN_OR_RETURN(replanner.options_, OptionsOf(plan));
   replanner.options_.costs = costs;
-  MR_ASSIGN_OR_RETURN(KernelNeedsFn needs, NeedsOf(plan.device_kind()));
+  MR_ASSIGN_OR_RETURN(KernelNeedsFn needs, NeedsOf(plan.device_kind(), plan.device_settings()));
   replanner.needs_ = Remembering(std::move(needs));
   MR_ASSIGN_OR_RETURN(const Graph checked, BuildGraph(model, replanner.options_.micro_batch));
   MR_ASSIGN_OR_RETURN(const Graph rewritten, Rewrite(checked, Mode::kTrain));

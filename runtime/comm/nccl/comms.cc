@@ -137,6 +137,18 @@ absl::Status Comms::Register(void* memory, uint64_t bytes) {
   return absl::OkStatus();
 }
 
+void Comms::Unregister() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!aborted_) Forget();
+}
+
+void Comms::Forget() {
+  for (Channel& channel : channels_) {
+    if (channel.comm != nullptr && channel.registered != nullptr) api_->Deregister(channel.comm, channel.registered);
+    channel.registered = nullptr;
+  }
+}
+
 absl::Status Comms::Check() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (aborted_) return absl::OkStatus();
@@ -170,11 +182,7 @@ void Comms::Close(Clock::time_point until) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (aborted_) return;
-    for (Channel& channel : channels_) {
-      if (channel.comm == nullptr) continue;
-      if (channel.registered != nullptr) api_->Deregister(channel.comm, channel.registered);
-      channel.registered = nullptr;
-    }
+    Forget();
     for (auto channel = channels_.rbegin(); channel != channels_.rend(); ++channel) {
       if (channel->comm == nullptr) continue;
       const Code code = api_->Finalize(channel->comm);

@@ -19,7 +19,7 @@
 
 namespace millrace::nccl {
 
-// Open, Call, Register and Close by the owner's thread; Check and Abort by any.
+// Open, Call, Register, Unregister and Close by the owner's thread; Check and Abort by any.
 class Comms {
  public:
   using Clock = std::chrono::steady_clock;
@@ -48,6 +48,7 @@ class Comms {
                     Clock::time_point until);
 
   absl::Status Register(void* memory, uint64_t bytes);
+  void Unregister();
 
   // An error that NCCL has noticed by itself.
   absl::Status Check();
@@ -65,6 +66,7 @@ class Comms {
     void* registered = nullptr;
   };
 
+  void Forget();  // registered memory
   // Asks until `comm` is not in progress any more.
   absl::Status Settle(Comm comm, absl::string_view what, Clock::time_point until);
   absl::Status ToStatus(Code code, Comm comm, absl::string_view what);

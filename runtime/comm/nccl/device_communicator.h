@@ -46,6 +46,7 @@ class DeviceCommunicator : public NcclCommunicator {
   absl::Status Failure() const override { return control_->Failure(); }
 
   absl::Status Register(void* memory, uint64_t bytes) override;
+  void Unregister() override { comms_.Unregister(); }
   int communicators() const override { return comms_.size(); }
   absl::StatusOr<Ticket> Start(const Collective& collective, Stream* after) override;
   absl::StatusOr<Ticket> StartOrdered(const Collective& collective, Stream* after, const SumFn& sum) override;

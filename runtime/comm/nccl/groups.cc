@@ -5,12 +5,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "runtime/plan/plan.h"
 
 namespace millrace {
 namespace {
 
-constexpr uint32_t kEdges = 1, kTies = 2 | 4, kReplicas = 8;  // bits of TagKind
+// Bits of TagKind.
+uint32_t TagClassesOf(proto::TransferGroup::Carries carries) {
+  switch (carries) {
+    case proto::TransferGroup::EDGES:
+      return 1;
+    case proto::TransferGroup::TIES:
+      return 2 | 4;
+    case proto::TransferGroup::REPLICAS:
+      return 8;
+    default:
+      return 0xf;
+  }
+}
 
 bool Has(const NcclGroup& group, int rank) {
   return std::find(group.ranks.begin(), group.ranks.end(), rank) != group.ranks.end();
@@ -18,20 +29,6 @@ bool Has(const NcclGroup& group, int rank) {
 
 bool SameGroup(const NcclGroup& a, const NcclGroup& b) {
   return a.ranks == b.ranks && a.directed == b.directed && (a.tag_classes & b.tag_classes) != 0;
-}
-
-void AddOnce(NcclGroup group, std::vector<NcclGroup>* groups) {
-  const auto same = [&](const NcclGroup& other) { return SameGroup(group, other); };
-  if (std::none_of(groups->begin(), groups->end(), same)) groups->push_back(std::move(group));
-}
-
-NcclGroup Edge(int from, int to) {
-  return {absl::StrCat("edge ", from, " to ", to), {from, to}, /*directed=*/true, kEdges};
-}
-
-NcclGroup Set(const char* name, std::vector<int> ranks, uint32_t tag_classes) {
-  std::sort(ranks.begin(), ranks.end());
-  return {absl::StrCat(name, " ", absl::StrJoin(ranks, " ")), std::move(ranks), /*directed=*/false, tag_classes};
 }
 
 }  // namespace
@@ -59,39 +56,13 @@ absl::Status CheckGroups(const std::vector<NcclGroup>& groups, int size) {
 }
 
 std::vector<NcclGroup> GroupsOf(const proto::ExecutionPlan& plan) {
-  const int pipeline = PipelineRanks(plan), replicas = std::max<int>(1, static_cast<int>(plan.dp()));
   std::vector<NcclGroup> groups;
-  for (const proto::Program& program : plan.programs()) {
-    std::vector<int> rank_of_stage(program.stages_size(), -1);
-    for (const proto::RankProgram& rank : program.ranks()) {
-      for (uint32_t stage : rank.stages()) {
-        if (stage < rank_of_stage.size()) rank_of_stage[stage] = static_cast<int>(rank.rank());
-      }
-    }
-    for (const proto::Edge& edge : program.edges()) {
-      if (edge.from_stage() >= rank_of_stage.size() || edge.to_stage() >= rank_of_stage.size()) continue;
-      const int from = rank_of_stage[edge.from_stage()], to = rank_of_stage[edge.to_stage()];
-      if (from < 0 || to < 0 || from == to) continue;  // the verifier has refused it, or it is an alias
-      for (int replica = 0; replica < replicas; ++replica) {
-        AddOnce(Edge(from + replica * pipeline, to + replica * pipeline), &groups);
-      }
-    }
-  }
-  for (const proto::Bucket& bucket : plan.buckets()) {
-    if (bucket.group_size() < 2) continue;
-    const size_t owners = RanksAt(plan, static_cast<int>(bucket.owner())).size();
-    for (size_t replica = 0; replica < owners; ++replica) {
-      std::vector<int> ranks;
-      for (uint32_t place : bucket.group()) {
-        const std::vector<int> there = RanksAt(plan, static_cast<int>(place));
-        if (replica < there.size()) ranks.push_back(there[replica]);
-      }
-      AddOnce(Set("ties", std::move(ranks), kTies), &groups);
-    }
-  }
-  for (const proto::Bucket& bucket : plan.buckets()) {
-    std::vector<int> ranks = RanksAt(plan, static_cast<int>(bucket.owner()));
-    if (ranks.size() > 1) AddOnce(Set("replicas", std::move(ranks), kReplicas), &groups);
+  for (const proto::TransferGroup& planned : plan.transfer_groups()) {
+    NcclGroup& group = groups.emplace_back();
+    group.name = planned.name();
+    group.ranks.assign(planned.ranks().begin(), planned.ranks().end());
+    group.directed = planned.directed();
+    group.tag_classes = TagClassesOf(planned.carries());
   }
   return groups;
 }
@@ -101,8 +72,7 @@ std::vector<NcclGroup> AllPairs(int size) {
   for (int from = 0; from < size; ++from) {
     for (int to = 0; to < size; ++to) {
       if (from == to) continue;
-      groups.push_back(Edge(from, to));
-      groups.back().tag_classes = 0xf;
+      groups.push_back({absl::StrCat("edge ", from, " to ", to), {from, to}, /*directed=*/true});
     }
   }
   return groups;

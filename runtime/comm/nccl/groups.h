@@ -1,7 +1,5 @@
-// Which ranks share a communicator of NCCL's, and how all of them are made with few splits. Pure.
-//
-// NCCL moves what is posted on one communicator in one order. A stage pair therefore has one for each direction, and
-// replicas one of their own: a transfer that waits for a slow peer holds up no other edge.
+// Which ranks share a communicator of NCCL's (the plan says, partitioner/lower/transfer_groups.h), and how all of them
+// are made with few splits. Pure.
 #ifndef RUNTIME_COMM_NCCL_GROUPS_H_
 #define RUNTIME_COMM_NCCL_GROUPS_H_
 
@@ -18,15 +16,14 @@ struct NcclGroup {
   std::string name;        // for reports: "edge 0 to 1", "replicas 1 3"
   std::vector<int> ranks;  // directed: {from, to}. Otherwise ascending
   bool directed = false;   // only what ranks[0] sends to ranks[1]
-  // Which transfers: bit c for tags whose two highest bits are c (TagKind of runtime/worker/bind.h).
+  // Which transfers: bit c for tags whose two highest bits are c (TagKind of runtime/worker/tags.h).
   uint32_t tag_classes = 0xf;
 };
 
 // INVALID_ARGUMENT for groups that lack two different ranks of 0 .. size - 1, are not ascending, or are there twice.
 absl::Status CheckGroups(const std::vector<NcclGroup>& groups, int size);
 
-// What a plan needs, the same on every rank: each direction of each stage pair, each set of ranks that holds a tied
-// parameter, each set of replicas. In the order of the plan.
+// Those of a plan, in its order.
 std::vector<NcclGroup> GroupsOf(const proto::ExecutionPlan& plan);
 // A group for each direction of each pair: for ranks without a plan.
 std::vector<NcclGroup> AllPairs(int size);

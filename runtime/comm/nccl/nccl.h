@@ -52,9 +52,6 @@ struct NcclOptions {
 //   - No transfers from a rank to itself.
 class NcclCommunicator : public Communicator {
  public:
-  // The arena: NCCL may then copy without a buffer in between. Once, before the first transfer; the memory must outlive
-  // the communicator.
-  virtual absl::Status Register(void* memory, uint64_t bytes) = 0;
   // How many communicators of NCCL this rank has.
   virtual int communicators() const = 0;
 

@@ -8,6 +8,7 @@
 #include "proto/status_macros.h"
 #include "runtime/plan/broken.h"
 #include "runtime/plan/chunks.h"
+#include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/shards.h"
 #include "runtime/plan/verify/bytes.h"
@@ -72,7 +73,7 @@ absl::Status AddParameter(const proto::ExecutionPlan& plan, int index, std::vect
     }
     for (const proto::GradientPlace& use : place.gradients()) {
       const uint64_t gradient_bytes = AccumulatorBytes(parameter);
-      if (plan.shard_optimizer() < 2) {  // a divided one's whole stands in a chunk
+      if (!DividesGradients(plan)) {  // a divided one's whole stands in a chunk
         rank.ranges.push_back({use.offset(), gradient_bytes, PersistentRange::kAccumulator, index, use.node()});
       }
       rank.accumulators[use.offset()] = std::max(rank.accumulators[use.offset()], gradient_bytes);
@@ -83,7 +84,9 @@ absl::Status AddParameter(const proto::ExecutionPlan& plan, int index, std::vect
 }
 
 // How many state tensors the optimizer must find; 0: this build does not know the optimizer.
-int StatesOf(const std::string& optimizer) { return optimizer == "adamw" ? 2 : optimizer == "sgd" ? 1 : 0; }
+int StatesOf(const proto::ExecutionPlan& plan, uint32_t parameter) {
+  return OptimizerStates(plan.parameters(static_cast<int>(parameter)), plan.optimizer());
+}
 
 absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::PlannedParameter& parameter) {
   const proto::Bucket& bucket = plan.buckets(b);
@@ -144,10 +147,12 @@ absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemo
     owner->ranges.push_back({bucket.replica_staging_offset(), staging, PersistentRange::kStaging, b, ""});
   MR_RETURN_IF_ERROR(AddShards(plan, b, shards, memory));
   if (plan.shard_optimizer() == 0) return absl::OkStatus();
-  if (bucket.shard_state_offsets_size() != StatesOf(plan.optimizer())) {
+  int states = 0;  // of the parameter that has most
+  for (uint32_t p : bucket.parameters()) states = std::max(states, StatesOf(plan, p));
+  if (bucket.shard_state_offsets_size() != states) {
     return Broken("index", {},
                   absl::StrCat("bucket ", b, ": ", bucket.shard_state_offsets_size(), " sharded state tensors; ",
-                               Quoted(plan.optimizer()), " wants ", StatesOf(plan.optimizer())));
+                               Quoted(plan.optimizer()), " wants ", states));
   }
   for (uint64_t offset : bucket.shard_state_offsets()) {
     owner->ranges.push_back({offset, ShardBytes(shards), PersistentRange::kShardState, b, ""});
@@ -181,10 +186,10 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
     }
     (*bucket_of)[p] = b;
     MR_RETURN_IF_ERROR(CheckGroup(plan, b, parameter));
-    if (!sharded && bucket.states(i).offsets_size() < std::max(1, StatesOf(plan.optimizer()))) {
+    if (!sharded && bucket.states(i).offsets_size() < std::max(1, StatesOf(plan, p))) {
       return Broken("index", {},
                     absl::StrCat(name, Named(parameter), bucket.states(i).offsets_size(), " state tensors; ",
-                                 Quoted(plan.optimizer()), " wants ", StatesOf(plan.optimizer())));
+                                 Quoted(plan.optimizer()), " wants ", StatesOf(plan, p)));
     }
     for (int k = 0; !sharded && k < bucket.states(i).offsets_size(); ++k) {
       owner.ranges.push_back(
@@ -216,7 +221,7 @@ absl::Status AddParameters(const proto::ExecutionPlan& plan, PersistentMemory* m
 }
 
 absl::Status AddBuckets(const proto::ExecutionPlan& plan, PersistentMemory* memory) {
-  if (plan.buckets_size() > 0 && StatesOf(plan.optimizer()) == 0) {
+  if (plan.buckets_size() > 0 && OptimizerStates(proto::PlannedParameter(), plan.optimizer()) == 0) {
     return Broken("known-op", {},
                   absl::StrCat("optimizer ", Quoted(plan.optimizer()), "; this build knows adamw and sgd"));
   }

@@ -61,7 +61,7 @@ class RankChunks {
   void AddProgram(const proto::Program& program, PersistentMemory::Rank* memory) {
     for (uint32_t s : program.ranks(rank_).stages()) {
       const proto::StageProgram& stage = program.stages(static_cast<int>(s));
-      if (plan_.shard_optimizer() >= 2) AddGradients(stage, memory);
+      if (DividesGradients(plan_)) AddGradients(stage, memory);
       if (DividesParameters(plan_)) AddWeights(stage, memory);
       if (ReplicasFirst(plan_)) AddStaging(stage, memory);
     }

@@ -30,6 +30,27 @@ absl::Status CheckInitializer(const proto::PlannedParameter& parameter) {
                              initializer.scale(), ", is none that this build can make"));
 }
 
+absl::Status CheckTransferGroups(const proto::ExecutionPlan& plan) {
+  for (const proto::TransferGroup& group : plan.transfer_groups()) {
+    const auto wrong = [&](absl::string_view why) {
+      return Broken("index", {}, absl::StrCat("transfer group ", Quoted(group.name()), " ", why));
+    };
+    for (int i = 0; i < group.ranks_size(); ++i) {
+      if (group.ranks(i) >= static_cast<uint32_t>(plan.ranks_size())) {
+        return wrong(absl::StrCat("names rank ", group.ranks(i), " of ", plan.ranks_size()));
+      }
+      const bool rises = i == 0 || (group.directed() ? group.ranks(i) != group.ranks(i - 1)
+                                                     : group.ranks(i) > group.ranks(i - 1));
+      if (!rises) return wrong("names a rank twice, or not in ascending order");
+    }
+    if (group.ranks_size() < 2 || (group.directed() && group.ranks_size() > 2)) {
+      return wrong(absl::StrCat("has ", group.ranks_size(), " ranks"));
+    }
+    if (!proto::TransferGroup::Carries_IsValid(group.carries())) return wrong("carries what this build does not know");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPredictions(const proto::Program& program) {
   MR_RETURN_IF_ERROR(CheckFigure({&program}, "predicted_seconds", program.predicted_seconds()));
   if (!std::isfinite(program.predicted_bubble())) {
@@ -149,6 +170,7 @@ absl::Status CheckFacts(const proto::ExecutionPlan& plan) {
   MR_RETURN_IF_ERROR(CheckFigure({}, "costs.instruction_seconds", plan.costs().instruction_seconds()));
   MR_RETURN_IF_ERROR(CheckReplicas(plan));
   MR_RETURN_IF_ERROR(CheckLinks(plan));
+  MR_RETURN_IF_ERROR(CheckTransferGroups(plan));
   for (const proto::PlannedParameter& parameter : plan.parameters()) MR_RETURN_IF_ERROR(CheckInitializer(parameter));
   for (const proto::Program& program : plan.programs()) MR_RETURN_IF_ERROR(CheckPredictions(program));
   return absl::OkStatus();

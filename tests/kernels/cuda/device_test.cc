@@ -91,6 +91,7 @@ TEST_F(CudaDeviceTest, CopiesInAndOutByPieces) {
   for (uint64_t i = 0; i < bytes; ++i) from[i] = static_cast<char>(i * 31 >> 8);
   auto buffer = device_->Allocate(bytes);
   ASSERT_TRUE(buffer.ok());
+  ASSERT_TRUE(device_->CopyIn(buffer->memory(), from.data(), 2 * Staging::kPieceBytes).ok());  // makes both pieces
   api_.Take();
   ASSERT_TRUE(device_->CopyIn(buffer->memory(), from.data(), bytes).ok());
   const std::string whole = absl::StrCat("Copy in ", Staging::kPieceBytes, " stream0");
@@ -102,6 +103,20 @@ TEST_F(CudaDeviceTest, CopiesInAndOutByPieces) {
   ASSERT_TRUE(device_->CopyOut(back.data(), buffer->memory(), bytes).ok());
   EXPECT_TRUE(from == back);
   EXPECT_TRUE(device_->CopyIn(nullptr, nullptr, 0).ok());
+}
+
+TEST_F(CudaDeviceTest, CopiesOfAStreamStandInItsOrder) {
+  auto stream = device_->NewStream();
+  int64_t host = 7, device = 0, back = 0;
+  ASSERT_TRUE((*stream)->CopyIn(&device, &host, 8).ok());
+  api_.Take();
+  // The host waits for a piece to be free, never for the stream.
+  ASSERT_TRUE((*stream)->CopyIn(&device, &host, 8).ok());
+  EXPECT_THAT(api_.Take(), ElementsAre("EventSynchronize event1", "Copy in 8 stream0", "EventRecord event1 stream0"));
+  ASSERT_TRUE((*stream)->CopyOut(&back, &device, 8).ok());
+  EXPECT_THAT(api_.Take(), ElementsAre("EventSynchronize event2", "Copy out 8 stream0", "EventRecord event2 stream0",
+                                       "EventSynchronize event2"));
+  EXPECT_EQ(back, 7);
 }
 
 TEST_F(CudaDeviceTest, OrdersStreamsByEventsWithoutTheHost) {
@@ -119,6 +134,15 @@ TEST_F(CudaDeviceTest, EventIsReadyOnceItsWorkIsDone) {
   api_.busy_queries = 1;
   EXPECT_FALSE((*event)->Ready());
   EXPECT_TRUE((*event)->Ready());
+}
+
+TEST_F(CudaDeviceTest, TimedEventsSayHowFarTheyAreApart) {
+  const auto first = device_->NewTimedEvent(), second = device_->NewTimedEvent();
+  EXPECT_THAT(api_.Take(), ElementsAre("SetDevice 1", "EventCreateTimed event0", "EventCreateTimed event1"));
+  const auto seconds = (*second)->SecondsSince(**first);
+  ASSERT_TRUE(seconds.ok()) << seconds.status();
+  EXPECT_EQ(*seconds, 0.25);
+  EXPECT_THAT(api_.Take(), ElementsAre("EventElapsed event0 event1"));
 }
 
 TEST_F(CudaDeviceTest, StreamWaitsForItsWorkBeforeItDies) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #undef threadIdx
@@ -145,6 +146,8 @@ double ShuffleWord(double value, int source) {
 }
 
 void RunGrid(const Launch& at, const std::function<void()>& thread) {
+  static std::mutex one_grid_at_a_time;
+  const std::lock_guard<std::mutex> lock(one_grid_at_a_time);
   block.threads = at.threads;
   block.thread = &thread;
   block.warps.resize(CeilDiv(at.threads, kWarp));

@@ -98,7 +98,13 @@ class FakeCudaApi : public CudaApi {
     return Note("StreamWaitEvent", NameOf(stream), NameOf(event));
   }
   Code StreamSynchronize(StreamHandle stream) override { return Note("StreamSynchronize", NameOf(stream)); }
-  Code EventCreate(EventHandle* event) override { return Create("EventCreate", "event", event); }
+  Code EventCreate(EventHandle* event, bool timed) override {
+    return Create(timed ? "EventCreateTimed" : "EventCreate", "event", event);
+  }
+  Code EventElapsed(float* milliseconds, EventHandle start, EventHandle end) override {
+    *milliseconds = 250;
+    return Note("EventElapsed", NameOf(start), NameOf(end));
+  }
   Code EventDestroy(EventHandle event) override { return Note("EventDestroy", NameOf(event)); }
   Code EventRecord(EventHandle event, StreamHandle stream) override {
     return Note("EventRecord", NameOf(event), NameOf(stream));

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "gmock/gmock.h"
+#include "partitioner/lower/transfer_groups.h"
 
 namespace millrace {
 namespace {
@@ -38,6 +39,7 @@ proto::ExecutionPlan SmallPlan() {
     added->set_pipeline(rank % 3);
     added->set_replica(rank / 3);
   }
+  AddTransferGroups(&plan);
   return plan;
 }
 
@@ -49,6 +51,24 @@ TEST(NcclGroups, OfAPlanAreItsDirectionsTiesAndReplicas) {
                                  "edge 5 to 3", "edge 0 to 2", "edge 3 to 5", "edge 1 to 0", "edge 4 to 3", "ties 0 2",
                                  "ties 3 5", "replicas 2 5", "replicas 0 3", "replicas 1 4"));
   EXPECT_TRUE(CheckGroups(groups, 6).ok());
+}
+
+TEST(NcclGroups, TheirBytesAreOutsideTheArenaOfEachOfTheirRanks) {
+  const proto::ExecutionPlan plan = SmallPlan();
+  std::vector<uint64_t> bytes(6, kCommunicatorBytes);  // of the one of all ranks
+  for (const proto::TransferGroup& group : plan.transfer_groups()) {
+    EXPECT_EQ(group.bytes(), kCommunicatorBytes * (group.ranks_size() - 1)) << group.name();
+    for (uint32_t rank : group.ranks()) bytes[rank] += group.bytes();
+  }
+  for (int rank = 0; rank < 6; ++rank) EXPECT_EQ(plan.ranks(rank).outside_bytes(), bytes[rank]) << rank;
+}
+
+TEST(NcclGroups, OneRankHasNone) {
+  proto::ExecutionPlan plan;
+  plan.add_ranks();
+  AddTransferGroups(&plan);
+  EXPECT_EQ(plan.transfer_groups_size(), 0);
+  EXPECT_EQ(plan.ranks(0).outside_bytes(), 0);
 }
 
 TEST(NcclGroups, AStageWithItsOwnReplicasHasAGroup) {
@@ -63,6 +83,7 @@ TEST(NcclGroups, AStageWithItsOwnReplicasHasAGroup) {
   }
   plan.add_buckets()->set_owner(0);
   plan.add_buckets()->set_owner(3);
+  AddTransferGroups(&plan);
   const std::vector<NcclGroup> groups = GroupsOf(plan);
   ASSERT_EQ(groups.size(), 1);
   EXPECT_EQ(groups[0].name, "replicas 0 1 2");
