@@ -98,7 +98,7 @@ void Finish(const AttentionShape& s, const QueryTile& t, float* y, float* lse) {
   const FloatTag d;
   const int64_t lanes = hn::Lanes(d);
   for (int64_t q = 0; q < t.rows; ++q) {
-    const auto inverse = hn::Set(d, 1.0f / t.sum[q]);
+    const auto inverse = hn::Set(d, t.sum[q] > 0 ? 1.0f / t.sum[q] : 0.0f);  // without keys: 0
     for (int64_t c = 0; c < s.dim; c += lanes) {
       StoreUpTo(hn::Mul(hn::Load(d, t.output + q * s.padded_dim + c), inverse), d, y + q * s.y_row() + c, s.dim - c);
     }

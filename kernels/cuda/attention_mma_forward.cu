@@ -101,7 +101,8 @@ __global__ void __launch_bounds__(kMmaThreads) MmaAttentionKernel(AttentionForwa
         call.lse[(task.batch * s.q_heads + task.head) * s.queries + query] = (most[i] + log2f(total[i])) * kLn2;
       }
     }
-    StoreMmaRows<T, kWidth>(sums, 1.0f / total[0], 1.0f / total[1], task.first_row, s.queries, s.width, s.y_row(),
+    const float first = total[0] > 0 ? 1.0f / total[0] : 0.0f, second = total[1] > 0 ? 1.0f / total[1] : 0.0f;
+    StoreMmaRows<T, kWidth>(sums, first, second, task.first_row, s.queries, s.width, s.y_row(),  // without keys: 0
                             static_cast<T*>(call.y) + task.batch * s.queries * s.y_row() + task.head * s.width);
   }
 }

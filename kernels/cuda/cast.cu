@@ -9,13 +9,18 @@
 namespace millrace::cuda {
 namespace {
 
-// bf16 from and to everything goes by way of float.
+template <typename T>
+constexpr bool kIsHalf = std::is_same_v<T, __nv_bfloat16> || std::is_same_v<T, __half>;
+
+// bf16 and f16 from and to everything go by way of float.
 template <typename To, typename From>
 __device__ __forceinline__ To CastOne(From x) {
-  if constexpr (std::is_same_v<From, __nv_bfloat16>) {
+  if constexpr (kIsHalf<From> && kIsHalf<To>) {
+    return FromFloat<To>(ToFloat(x));
+  } else if constexpr (kIsHalf<From>) {
     return Converted<To>(ToFloat(x));
-  } else if constexpr (std::is_same_v<To, __nv_bfloat16>) {
-    return FromFloat<__nv_bfloat16>(static_cast<float>(x));
+  } else if constexpr (kIsHalf<To>) {
+    return FromFloat<To>(static_cast<float>(x));
   } else {
     return Converted<To>(x);
   }
@@ -58,6 +63,8 @@ Code ForNumberType(Element type, const Launcher& launch) {
       return launch(TypeTag<double>());
     case Element::kBF16:
       return launch(TypeTag<__nv_bfloat16>());
+    case Element::kF16:
+      return launch(TypeTag<__half>());
     case Element::kI32:
       return launch(TypeTag<int32_t>());
     case Element::kI64:

@@ -44,8 +44,8 @@ struct PlanSearchAnswer {
 };
 
 // First 1F1B for every number of stages and replicas (together at most 16 ranks) and every micro-batch that divides the
-// batch; the optimizer state divided among replicas, and then all stages recomputed, where it does not fit without;
-// then, for the three fastest, every kind of schedule. Deterministic. Errors are those of Partition, where nothing at
+// batch; optimizer state, gradients and parameters divided among replicas, one after the other, and then all stages
+// recomputed, where it does not fit without; then, for the three fastest, every kind of schedule. Deterministic. Errors are those of Partition, where nothing at
 // all can be planned.
 absl::StatusOr<PlanSearchAnswer> SearchPlans(const proto::Model& model, const PlanQuestion& question,
                                              const KernelNeedsFn& needs);

@@ -36,6 +36,8 @@ double HostTensor::at(int64_t i) const {
       return reinterpret_cast<const float*>(bytes.data())[i];
     case proto::BF16:
       return static_cast<float>(reinterpret_cast<const BFloat16*>(bytes.data())[i]);
+    case proto::F16:
+      return reinterpret_cast<const _Float16*>(bytes.data())[i];
     case proto::I32:
       return reinterpret_cast<const int32_t*>(bytes.data())[i];
     case proto::I64:
@@ -55,6 +57,9 @@ void HostTensor::set(int64_t i, double value) {
       break;
     case proto::BF16:
       reinterpret_cast<BFloat16*>(bytes.data())[i] = BFloat16(static_cast<float>(value));
+      break;
+    case proto::F16:
+      reinterpret_cast<_Float16*>(bytes.data())[i] = static_cast<_Float16>(static_cast<float>(value));
       break;
     case proto::I32:
       reinterpret_cast<int32_t*>(bytes.data())[i] = static_cast<int32_t>(value);
@@ -93,6 +98,8 @@ Tolerance ToleranceOf(DType dtype) {
       return {1e-11, 1e-12};
     case proto::BF16:
       return {1.0 / 64, 1.0 / 128};
+    case proto::F16:
+      return {1.0 / 512, 1.0 / 1024};
     default:
       return {2e-5, 3e-6};
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "partitioner/graph/build_graph.h"
 #include "partitioner/local.h"
 #include "partitioner/search/machine_of.h"
@@ -134,15 +135,16 @@ class SearchPrinter {
   }
 
   // What was fixed may be possible on paper only. Empty: nothing was.
-  static std::string OnPaperAlone(const SearchFlags& own, const std::vector<int64_t>& replicas) {
-    if (replicas.size() > 1) return "stages with numbers of replicas of their own are planned on paper only";
-    if (own.sharding > 1) return "the runtime divides optimizer state (--sharding=1), not yet what level 2 and 3 do";
-    return "";
+  static std::string OnPaperAlone(const std::vector<int64_t>& replicas) {
+    if (replicas.size() < 2) return "";
+    return absl::StrCat("the search plans stages with numbers of replicas of their own on paper only; make a plan with "
+                        "millrace partition --stage-replicas=",
+                        absl::StrJoin(replicas, ","));
   }
 
   absl::Status ToRun(const KernelNeedsFn& needs) {
     MR_ASSIGN_OR_RETURN(const std::vector<int64_t> replicas, ReplicasOf(own_));
-    if (const std::string why = OnPaperAlone(own_, replicas); !why.empty()) {
+    if (const std::string why = OnPaperAlone(replicas); !why.empty()) {
       if (!out_.empty()) return ConfigError(absl::StrCat(why, ": nothing was written"));
       Say(absl::StrCat("No plan to run: ", why, "\n"));
       values_["plan"] = {{"none", why}};

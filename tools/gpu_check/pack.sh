@@ -7,8 +7,7 @@ out=${1:-gpu_check.tar.gz}
 most=$((60 * 1000 * 1000))
 
 [[ -e .bazelrc.machine ]] || tools/setup.sh
-# Without the fast CPU backend: its library alone is 40 MB, and the reference is what GPU kernels are compared with.
-bazel build --//kernels:cpu=false //tools/gpu_check >&2
+bazel build //tools/gpu_check >&2
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -110,7 +110,7 @@ TEST(Bind, EnteringAProgramFillsWhatIsTransientAndNothingElse) {
     std::vector<char> before(arena->bytes(), 0x11), after(arena->bytes());
     UnpoisonMemory(arena->base(), arena->bytes());
     ASSERT_TRUE(device.CopyIn(arena->base(), before.data(), before.size()).ok());
-    ASSERT_TRUE(EnterProgram(*program, *arena, true).ok());
+    ASSERT_TRUE(EnterProgram(*program, *arena, true, **device.NewStream()).ok());
     // Where the address sanitizer watches, the bytes between values of 60 bytes and slots of 256 are out of bounds.
     EXPECT_EQ(program->gaps.empty(), !CanPoison());
     UnpoisonMemory(arena->base(), arena->bytes());
