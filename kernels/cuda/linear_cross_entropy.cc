@@ -85,6 +85,7 @@ struct ChunkProducts {
   std::unique_ptr<PreparedProduct> scores, input_gradient, weight_gradient;
 
   std::string choice() const {
+    if (scores == nullptr) return "";  // no rows
     std::string text = scores->choice();
     if (input_gradient != nullptr) absl::StrAppend(&text, "; dX ", input_gradient->choice());
     if (weight_gradient != nullptr) absl::StrAppend(&text, "; dW ", weight_gradient->choice());
@@ -109,7 +110,8 @@ class LinearCrossEntropyKernel : public CudaKernel {
   LinearCrossEntropyKernel(const LinearCrossEntropySizes& sizes, int64_t ignore, ChunkProducts whole,
                            ChunkProducts last)
       : CudaKernel("LinearCrossEntropy",
-                   {.scratch_bytes = LinearCrossEntropyScratch(sizes).total, .algorithm = whole.choice()}),
+                   {.scratch_bytes = LinearCrossEntropyScratch(sizes).total,
+                    .algorithm = (whole.scores != nullptr ? whole : last).choice()}),
         s_(sizes),
         at_(sizes),
         ignore_(ignore),

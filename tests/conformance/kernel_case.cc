@@ -28,6 +28,8 @@ bool IsStatistic(const OpDesc& desc, bool is_input, int i) {
 
 OpDesc InType(const OpDesc& desc, DType dtype) {
   OpDesc out = desc;
+  // A parameter in 16 bits has its master, and all else, in f32.
+  if ((desc.op == "AdamW" || desc.op == "SgdMomentum") && IsHalf(desc.output(0).dtype)) return out;
   for (int i = 0; i < static_cast<int>(out.inputs.size()); ++i) {
     const bool stays = dtype == proto::BF16 && IsStatistic(desc, /*is_input=*/true, i);
     if (out.inputs[i].dtype == proto::F32 && !stays) out.inputs[i].dtype = dtype;

@@ -212,6 +212,27 @@ def pinned_nodes(self):
         self.assertIn(part, done.stderr)
 
 
+def sixteen_bits(self):
+    for dtype in ('bf16', 'f16'):
+        self.done('model', 'gpt2', '--layers=2', '--heads=2', '--width=16', '--vocab=64', '--context=8',
+                  '--dtype=' + dtype, '--out=half.pb')
+        self.done('partition', 'half.pb', '--devices=reference:4', '--pp=2', '--dp=2', '--shard-optimizer=1',
+                  '--micro-batches=2', '--out=half.plan')
+        self.done('verify', 'half.plan', '--model=half.pb', '--parity')
+        train = ['train', '--plan=half.plan', '--data=synthetic', '--quiet', '--json']
+        whole = json.loads(self.done(*train, '--steps=4', '--out=half-' + dtype))
+        self.done(*train, '--steps=2', '--out=half-cut-' + dtype)
+        resumed = json.loads(self.done(*train, '--steps=4', '--resume=auto', '--out=half-cut-' + dtype))
+        self.assertEqual(resumed['weights_sha256'], whole['weights_sha256'])
+        # Weights and two moments, and a master of each.
+        self.assertIn('tensors            112', self.done('inspect', 'half-' + dtype + '/checkpoint/step-00000004'))
+    for command, part in ((['model', 'gpt2', '--dtype=f8', '--out=x.pb'], '--dtype=f8'),
+                          (['partition', 'half.pb', '--devices=cpu:1', '--tf32', '--out=x.plan'], '--tf32')):
+        done = subprocess.run([BINARY, *command], cwd=self.folder, capture_output=True, timeout=60, text=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(part, done.stderr)
+
+
 def replicas(self):
     shape = ['gpt.pb', '--pp=2', '--dp=2', '--micro-batches=2']
     for level in ('0', '1', '2', '3'):
@@ -256,6 +277,7 @@ def replicas(self):
 
 each('pinned_nodes', pinned_nodes)
 each('replicas', replicas)
+each('sixteen_bits', sixteen_bits)
 each('cluster_and_costs_from_files', cluster_file)
 each('job_from_a_file', job_file)
 
