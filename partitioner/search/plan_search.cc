@@ -85,12 +85,10 @@ class PlanSearch {
       candidate.schedule = q_.fixed_schedule ? q_.options.schedule : "1f1b";
       candidate.recompute = q_.fixed_recompute ? q_.options.recompute : "none";
       candidate.shard_optimizer = level;
-      bool planned = Try(candidate);
-      while (!planned && shards && candidate.shard_optimizer < 3) {
-        ++candidate.shard_optimizer;
-        planned = Try(candidate);
-      }
-      if (planned || q_.fixed_recompute) continue;
+      if (Try(candidate)) continue;
+      candidate.shard_optimizer = shards ? 1 : level;
+      if (shards && Try(candidate)) continue;
+      if (q_.fixed_recompute) continue;
       candidate.recompute = "all";
       Try(candidate);
     }

@@ -44,8 +44,9 @@ struct PlanSearchAnswer {
 };
 
 // First 1F1B for every number of stages and replicas (together at most 16 ranks) and every micro-batch that divides the
-// batch; optimizer state, gradients and parameters divided among replicas, one after the other, and then all stages
-// recomputed, where it does not fit without; then, for the three fastest, every kind of schedule. Deterministic. Errors are those of Partition, where nothing at
+// batch; the optimizer state divided among replicas, and then all stages recomputed, where it does not fit without
+// (levels 2 and 3 save memory where a rank has several chunks, which 1F1B has not: they are planned where they are
+// fixed); then, for the three fastest, every kind of schedule. Deterministic. Errors are those of Partition, where nothing at
 // all can be planned.
 absl::StatusOr<PlanSearchAnswer> SearchPlans(const proto::Model& model, const PlanQuestion& question,
                                              const KernelNeedsFn& needs);

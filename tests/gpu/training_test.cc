@@ -24,7 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr int64_t kVocabulary = 61;
+constexpr int64_t kVocabulary = 37;
 
 absl::StatusOr<proto::Model> ModelOf(const std::string& family, DType dtype, double dropout = 0) {
   if (family == "llama") {
@@ -35,7 +35,7 @@ absl::StatusOr<proto::Model> ModelOf(const std::string& family, DType dtype, dou
     o.width = 32;
     o.hidden = 48;
     o.vocabulary = kVocabulary;
-    o.context = 20;
+    o.context = 12;
     o.dtype = dtype;
     o.dropout = dropout;
     return MakeLlama(o);
@@ -45,7 +45,7 @@ absl::StatusOr<proto::Model> ModelOf(const std::string& family, DType dtype, dou
   o.heads = 2;
   o.width = 32;
   o.vocabulary = kVocabulary;
-  o.context = 20;
+  o.context = 12;
   o.dtype = dtype;
   o.dropout = dropout;
   return MakeGpt2(o);
@@ -122,27 +122,31 @@ double Apart(const std::map<std::string, std::vector<float>>& got,
   return worst;
 }
 
+// Losses over some steps; gradients of the first, before the optimizer has made signs of what is nearly nothing.
 void ExpectNear(const GpuBackend& backend, const std::string& family, DType dtype, double losses, double gradients) {
   const auto model = ModelOf(family, dtype);
   ASSERT_TRUE(model.ok()) << model.status();
-  const auto want = OnReference(*model, Steps(3)), got = OnGpu(backend, *model, {}, Steps(3));
-  ASSERT_TRUE(want.ok()) << want.status();
-  ASSERT_TRUE(got.ok()) << got.status();
-  for (size_t step = 0; step < want->losses.size(); ++step) {
-    EXPECT_NEAR(got->losses[step], want->losses[step], losses * want->losses[step]) << step;
-    EXPECT_NEAR(got->norms[step], want->norms[step], gradients * want->norms[step]) << step;
+  for (int steps : {1, 3}) {
+    const auto want = OnReference(*model, Steps(steps)), got = OnGpu(backend, *model, {}, Steps(steps));
+    ASSERT_TRUE(want.ok()) << want.status();
+    ASSERT_TRUE(got.ok()) << got.status();
+    for (int step = 0; step < steps; ++step) {
+      EXPECT_NEAR(got->losses[step], want->losses[step], losses * want->losses[step]) << family << ", step " << step;
+    }
+    if (steps > 1) continue;
+    EXPECT_NEAR(got->norms[0], want->norms[0], gradients * want->norms[0]) << family;
+    EXPECT_LT(Apart(got->gradients, want->gradients), gradients) << family;
   }
-  EXPECT_LT(Apart(got->gradients, want->gradients), gradients);
 }
 
 void ExpectSameBits(const GpuBackend& backend, const std::string& family, DType dtype, const Layout& first,
                     const std::vector<Layout>& others) {
   const auto model = ModelOf(family, dtype, /*dropout=*/0.1);
   ASSERT_TRUE(model.ok()) << model.status();
-  const auto one = OnGpu(backend, *model, first, Steps(3));
+  const auto one = OnGpu(backend, *model, first, Steps(2));
   ASSERT_TRUE(one.ok()) << first.ToString() << ": " << one.status();
   for (const Layout& layout : others) {
-    const auto other = OnGpu(backend, *model, layout, Steps(3));
+    const auto other = OnGpu(backend, *model, layout, Steps(2));
     ASSERT_TRUE(other.ok()) << layout.ToString() << ": " << other.status();
     EXPECT_EQ(other->losses, one->losses) << layout.ToString();
     EXPECT_EQ(other->norms, one->norms) << layout.ToString();
