@@ -1,5 +1,6 @@
 // How much of REDUCE goes on beside the runs: a step of two replicas without it, with it as planned, and with it behind
-// everything, in turns, over gloo and in process. Prints medians and (planned - without) / (behind - without).
+// everything, in turns, over gloo and in process. Prints the median step without, the medians of how much longer the other
+// two of the same turn were (what is exposed, and REDUCE alone), and the one over the other.
 //
 //   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15]
 //   [vocabulary=2048]
@@ -126,8 +127,7 @@ double Median(std::vector<double> values) {
 
 absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t micro_batches, int steps) {
   MR_ASSIGN_OR_RETURN(const proto::Model model, MakeGpt2(model_options));
-  std::printf("%-10s %5s %9s  %9s %9s %9s  %9s %9s\n", "over", "level", "buckets", "without", "planned", "behind",
-              "reduce", "exposed");
+  std::printf("%-10s %5s %9s  %9s %9s %9s  %8s\n", "over", "level", "buckets", "without", "reduce", "exposed", "share");
   for (const bool gloo : {true, false}) {
     for (const int level : {0, 1}) {
       PartitionOptions options = OptionsFor("cpu", 2);
@@ -152,11 +152,14 @@ absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t 
           times[v].push_back(ms);
         }
       }
-      const double without = Median(times[kWithout]), planned = Median(times[kPlanned]),
-                   behind = Median(times[kBehind]);
-      std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %6.1f ms %8.2f\n", gloo ? "gloo" : "in_process", level,
-                  plan.buckets_size(), without, planned, behind, behind - without,
-                  (planned - without) / (behind - without));
+      std::vector<double> exposed, alone;
+      for (int step = 0; step < steps; ++step) {
+        exposed.push_back(times[kPlanned][step] - times[kWithout][step]);
+        alone.push_back(times[kBehind][step] - times[kWithout][step]);
+      }
+      std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %8.2f\n", gloo ? "gloo" : "in_process", level,
+                  plan.buckets_size(), Median(times[kWithout]), Median(alone), Median(exposed),
+                  Median(exposed) / Median(alone));
     }
   }
   return absl::OkStatus();
