@@ -15,7 +15,9 @@ from launched import runs  # noqa: E402
 @unittest.skipUnless(shutil.which('torchrun'), 'torchrun is not installed: apt-get install python3-torch')
 class Torchrun(launched.LaunchCase):
     def torchrun(self, ranks, *train):
-        return ['torchrun', '--standalone', f'--nproc_per_node={ranks}', '--no_python', runs.PROGRAM, *train]
+        # Without -r and -t torch 1.13 fails by itself under Python 3.11, before it starts anything.
+        return ['torchrun', '-r', '1', '-t', '1', '--standalone', f'--nproc_per_node={ranks}', '--no_python',
+                runs.PROGRAM, *train]
 
     def test_trains(self):
         for ranks in (2, 4):
