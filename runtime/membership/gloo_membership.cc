@@ -1,5 +1,5 @@
-// Ranks that meet at a coordinator and talk over gloo, or over NCCL with gloo for what the host says. Each rank here has
-// its own seat at the rendezvous, taken on the rank's own thread.
+// Ranks that meet at a coordinator and talk over gloo, or over NCCL with gloo for what the host says. Each rank here
+// has its own seat at the rendezvous, taken on the rank's own thread.
 #include <unistd.h>
 
 #include <atomic>
@@ -87,7 +87,7 @@ absl::Status GlooMembership::Prepare() {
   if (!absl::SimpleAtoi(restart, &join_.identity.incarnation) || join_.identity.incarnation < 0) {
     return absl::FailedPreconditionError(absl::StrCat("the number of restarts is '", restart.substr(0, 32), "'"));
   }
-  join_.tls = options_.tls;
+  if (!one_machine) join_.tls = options_.tls;  // nothing leaves a loopback, whose name no certificate has
   join_.insecure = options_.insecure;
   join_.patience = options_.join_within;
   MR_RETURN_IF_ERROR(PrepareToken());
@@ -119,7 +119,7 @@ absl::Status GlooMembership::StartCoordinator(const Endpoint& at, bool here_only
     MR_ASSIGN_OR_RETURN(server.token, JobToken::FromFile(join_.token_file));
   }
   server.bind = absl::StrCat(here_only || IsLoopback(at.host) ? "127.0.0.1" : "0.0.0.0", ":", at.port);
-  server.tls = options_.tls;
+  server.tls = join_.tls;
   server.insecure = options_.insecure;
   server.host_rank = options_.contract.rank;
   server.roster.silence = options_.heartbeat_timeout;

@@ -1,6 +1,9 @@
 #include "runtime/membership/own_address.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +37,23 @@ absl::StatusOr<std::string> OwnAddressTowards(const std::string& host, int port)
     return std::string(text);
   }
   return absl::UnavailableError(absl::StrCat("no address of this machine leads to ", host));
+}
+
+std::vector<std::string> AddressesBeyondLoopback() {
+  ifaddrs* found = nullptr;
+  if (getifaddrs(&found) != 0) return {};
+  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> all(found, freeifaddrs);
+  std::vector<std::string> addresses;
+  for (const ifaddrs* at = found; at != nullptr; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0 || (at->ifa_flags & IFF_LOOPBACK) != 0) continue;
+    const int family = at->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    if (family == AF_INET6 && reinterpret_cast<const sockaddr_in6*>(at->ifa_addr)->sin6_scope_id != 0) continue;
+    char text[NI_MAXHOST];
+    const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (getnameinfo(at->ifa_addr, size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0) addresses.push_back(text);
+  }
+  return addresses;
 }
 
 }  // namespace millrace

@@ -37,9 +37,9 @@ struct RendezvousOptions {
 // Any thread may call anything but the destructor. exchange() is used by one thread at a time.
 class RendezvousClient {
  public:
-  // Returns when every rank of the job has joined. DEADLINE_EXCEEDED after `patience`, saying what was missing; at once
-  // the coordinator's refusal (UNAUTHENTICATED, FAILED_PRECONDITION, ALREADY_EXISTS, INVALID_ARGUMENT) or the job's
-  // first error.
+  // Returns when every rank of the job has joined. DEADLINE_EXCEEDED after `patience`, saying what was missing, or
+  // FAILED_PRECONDITION when it was a certificate to be trusted; at once the coordinator's refusal (UNAUTHENTICATED,
+  // FAILED_PRECONDITION, ALREADY_EXISTS, INVALID_ARGUMENT) or the job's first error.
   static absl::StatusOr<std::unique_ptr<RendezvousClient>> Join(const RendezvousOptions& options);
   // Without Leave before, the other ranks learn that this one has died. Calls no callback after it returns.
   virtual ~RendezvousClient() = default;

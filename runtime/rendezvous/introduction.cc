@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/log/log.h"
@@ -29,6 +30,12 @@ bool MayPass(const absl::Status& status) {
          absl::IsUnknown(status) || absl::IsNotFound(status);
 }
 
+// What gRPC says where the other side has no certificate, or not one for us.
+bool IsAboutTrust(const absl::Status& status) {
+  return absl::StrContains(status.message(), "Ssl handshake failed") ||
+         absl::StrContains(status.message(), "is not in peer certificate");
+}
+
 class Introducer {
  public:
   Introducer(const RendezvousOptions& options, Instant deadline) : options_(options), deadline_(deadline) {}
@@ -42,6 +49,7 @@ class Introducer {
     while (true) {
       absl::StatusOr<Introduced> introduced = TryAddresses();
       if (introduced.ok() || !MayPass(introduced.status())) return introduced;
+      if (IsAboutTrust(introduced.status())) distrust_ = introduced.status();
       if (Now() + pause >= deadline_) return GiveUp(introduced.status());
       if (Now() >= say_at) {
         Log(LogLevel::kInfo,
@@ -54,7 +62,13 @@ class Introducer {
   }
 
  private:
+  // Distrust says more than what came after it: a coordinator that nobody trusts soon ends, and refuses connections.
   absl::Status GiveUp(const absl::Status& last) const {
+    if (!distrust_.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "rank ", options_.rank, ": the coordinator at ", options_.coordinator, " cannot be trusted: ",
+          distrust_.message(), ". --tls-certificate must be for ", where_.host, " and signed by --tls-authority"));
+    }
     return absl::DeadlineExceededError(
         absl::StrCat("rank ", options_.rank, ": no way to the coordinator at ", options_.coordinator, " within ",
                      absl::FormatDuration(options_.patience), "; the last attempt: ", last.message(),
@@ -148,6 +162,7 @@ class Introducer {
   HostPort where_;
   std::shared_ptr<grpc::ChannelCredentials> credentials_;
   JobToken token_;
+  absl::Status distrust_;  // the last reason for it
 };
 
 }  // namespace

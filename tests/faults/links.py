@@ -2,6 +2,7 @@
 import os
 import random
 import secrets
+import shutil
 import subprocess
 import time
 
@@ -50,6 +51,7 @@ class TwoHosts:
     def __exit__(self, *_):
         for space in self.spaces:
             ip('netns', 'delete', space)
+            shutil.rmtree(self._files(space), ignore_errors=True)
 
     @staticmethod
     def address(side):
@@ -57,6 +59,29 @@ class TwoHosts:
 
     def command(self, side, command):
         return ['ip', 'netns', 'exec', self.spaces[side], *command]
+
+    def named_command(self, side, host_name, command, mounts=()):
+        """With a host name, and folders in their places, of its own: pairs of a place and a folder."""
+        steps = [f'hostname {host_name}']
+        for place, folder in mounts:
+            steps.append(f'mkdir -p {place} && mount --bind {folder} {place}')
+        return self.command(side, ['unshare', '--mount', '--uts', 'sh', '-c', ' && '.join([*steps, 'exec "$@"']), 'sh',
+                                   *command])
+
+    def add_names(self, side, lines):
+        """To /etc/hosts of that host: `ip netns exec` shows its processes this file in the place."""
+        os.makedirs(self._files(self.spaces[side]), exist_ok=True)
+        with open(f'{self._files(self.spaces[side])}/hosts', 'a', encoding='ascii') as file:  # in place: it is mounted
+            file.write(''.join(f'{line}\n' for line in ('127.0.0.1 localhost', *lines)))
+
+    def forget_names(self, side):
+        """Those of all other hosts; before anything is started there."""
+        with open(f'{self._files(self.spaces[side])}/hosts', 'w', encoding='ascii') as file:
+            file.write('127.0.0.1 localhost\n')
+
+    @staticmethod
+    def _files(space):
+        return f'/etc/netns/{space}'
 
     def take_down(self):
         ip('-n', self.spaces[0], 'link', 'set', self.veths[0], 'down')

@@ -33,35 +33,21 @@ class Hosts(launched.LaunchCase):
         self.addCleanup(context.__exit__, None, None, None)
         return value
 
-    def names(self, side, lines):
-        """/etc/hosts of that host: `ip netns exec` shows its processes this file in the place."""
-        folder = f'/etc/netns/{self.hosts.spaces[side]}'
-        if not os.path.isdir(folder):
-            os.makedirs(folder)
-            self.addCleanup(shutil.rmtree, folder)
-        with open(f'{folder}/hosts', 'a', encoding='ascii') as file:  # in place: it is mounted there
-            file.write(''.join(f'{line}\n' for line in ('127.0.0.1 localhost', *lines)))
-
     def on_host(self, side, host_name, command, environment, mounts=()):
-        """Runs there with a host name, and folders in their places, of its own."""
-        steps = [f'hostname {host_name}']
-        for place, folder in mounts:
-            steps.append(f'mkdir -p {place} && mount --bind {folder} {place}')
-        return self.start(self.hosts.command(side, ['unshare', '--mount', '--uts', 'sh', '-c',
-                                                    ' && '.join([*steps, 'exec "$@"']), 'sh', *command]), environment)
+        return self.start(self.hosts.named_command(side, host_name, command, mounts), environment)
 
     def test_kubernetes_names_that_resolve_late(self):
         begun = time.monotonic()
         processes = []
         for side in (1, 0):
             # What the kubelet writes: the pod's own name.
-            self.names(side, [f'{self.hosts.address(side)} job-{side}.mill.ml.svc.cluster.local job-{side}'])
+            self.hosts.add_names(side, [f'{self.hosts.address(side)} job-{side}.mill.ml.svc.cluster.local job-{side}'])
             processes.append(self.on_host(side, f'job-{side}', [
                 runs.PROGRAM, *self.train('kubernetes', 2, '--insecure', f'--token-file={self.token}')],
                 {'JOB_COMPLETION_INDEX': str(side), 'KUBERNETES_SERVICE_HOST': '10.96.0.1', 'WORLD_SIZE': '2'}))
         time.sleep(LATE)
         self.assertFalse(os.path.exists(self.at('kubernetes')))
-        self.names(1, [f'{self.hosts.address(0)} job-0.mill.ml.svc.cluster.local'])
+        self.hosts.add_names(1, [f'{self.hosts.address(0)} job-0.mill.ml.svc.cluster.local'])
         self.finish(processes)
         self.assertGreater(time.monotonic() - begun, LATE)
         self.assert_same_run('kubernetes', 2)
@@ -96,7 +82,7 @@ class Hosts(launched.LaunchCase):
         secret = secrets.token_hex(32)
         processes, temporary = [], []
         for side in (1, 0):
-            self.names(side, [f'{self.hosts.address(0)} algo-1', f'{self.hosts.address(1)} algo-2'])
+            self.hosts.add_names(side, [f'{self.hosts.address(0)} algo-1', f'{self.hosts.address(1)} algo-2'])
             temporary.append(self.at(f'tmp{side}'))
             os.mkdir(temporary[-1])
             processes.append(self.on_host(side, f'algo-{side + 1}', [runs.PROGRAM, 'sagemaker', 'train'],

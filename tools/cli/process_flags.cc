@@ -35,6 +35,19 @@ absl::StatusOr<std::vector<std::string>> OwnCommandLine() {
   return words;
 }
 
+// Also for ranks that run no coordinator: all are started with the same flags.
+absl::Status CheckTls(const TlsFiles& tls) {
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return UsageError("--tls-certificate and --tls-key go together: give both, or none");
+  }
+  if (!tls.certificate.empty() && tls.authority.empty()) {
+    return UsageError(
+        "--tls-certificate needs --tls-authority, by which ranks know the coordinator; a certificate that "
+        "is signed by itself is its own authority");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void ProcessFlags::Declare(FlagSet* flags) {
@@ -53,7 +66,8 @@ void ProcessFlags::Declare(FlagSet* flags) {
   flags->String("tls-authority", &tls_authority_, "that signed the coordinator's certificate, PEM");
   flags->Uint("join-timeout", &join_seconds_, "seconds to wait for all ranks to come");
   flags->Uint("heartbeat-timeout", &heartbeat_seconds_, "seconds of silence after which a rank has hung");
-  flags->Uint("warn-after", &warn_seconds_, "seconds of a wait after which it is reported, with where every rank stands");
+  flags->Uint("warn-after", &warn_seconds_,
+              "seconds of a wait after which it is reported, with where every rank stands");
   flags->Uint("wait-limit", &limit_seconds_, "seconds after which a wait is given up, and the run with it");
   flags->Uint("max-restarts", &max_restarts_, "--comm=gloo without a launcher: starts after a failure");
 }
@@ -108,6 +122,7 @@ absl::StatusOr<std::unique_ptr<Membership>> ProcessFlags::Join(const LaunchContr
   options.insecure = insecure_;
   options.waits = Waits();
   options.tls = {tls_certificate_, tls_key_, tls_authority_};
+  MR_RETURN_IF_ERROR(CheckTls(options.tls));
   options.join_within = absl::Seconds(join_seconds_);
   options.heartbeat_timeout = absl::Seconds(heartbeat_seconds_);
   return Membership::Make(options);

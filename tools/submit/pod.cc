@@ -1,7 +1,5 @@
 #include "tools/submit/pod.h"
 
-#include <algorithm>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -108,10 +106,7 @@ std::vector<std::string> PodTrainCommand(const Submission& s, absl::string_view 
                           absl::StrCat("--tls-key=", kTlsFolder, "/tls.key"),
                           absl::StrCat("--tls-authority=", kTlsFolder, "/ca.crt")};
   }
-  const bool says_out = std::any_of(s.train_flags.begin(), s.train_flags.end(), [](const std::string& flag) {
-    return absl::StartsWith(flag, "--out=") || flag == "--out";
-  });
-  if (!says_out) in_pod.train_flags.push_back(absl::StrCat("--out=", s.mount, "/", s.name));
+  if (!HasTrainFlag(s, "out")) in_pod.train_flags.push_back(absl::StrCat("--out=", s.mount, "/", s.name));
   in_pod.train_flags.insert(in_pod.train_flags.end(), s.train_flags.begin(), s.train_flags.end());
   const std::string plan =
       s.plan_at.empty() ? absl::StrCat(kConfigFolder, "/", FileName("plan", s.plan_path)) : s.plan_at;

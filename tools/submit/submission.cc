@@ -113,22 +113,26 @@ absl::Status CheckSubmission(bool nodes_are_containers, Submission* s) {
                absl::StrCat("a number that divides the plan's ", s->ranks, " ranks"));
   }
   s->nodes = s->ranks / s->ranks_per_node;
-  if (s->nodes > 1 && s->comm != "mpi" && !s->insecure && s->tls_secret.empty()) {
+  const bool said = s->insecure || HasTrainFlag(*s, "insecure");
+  if (s->nodes > 1 && !said && s->tls_secret.empty() && !HasTrainFlag(*s, "tls-authority")) {
     return absl::InvalidArgumentError(absl::StrCat(
         "ranks on ", s->nodes,
-        " machines meet over the network, without encryption (docs/launching.md). Say "
-        "--insecure if that network is yours alone, or --tls-secret=NAME where the launcher is Kubernetes"));
+        " machines meet over the network, without encryption (docs/launching.md). Say --insecure if that network is "
+        "yours alone; or give --tls-secret=NAME where the launcher is Kubernetes, elsewhere after -- the flags "
+        "--tls-certificate, --tls-key and --tls-authority"));
   }
   return absl::OkStatus();
 }
 
+bool HasTrainFlag(const Submission& submission, absl::string_view flag) {
+  return std::any_of(submission.train_flags.begin(), submission.train_flags.end(), [&](const std::string& given) {
+    return given == absl::StrCat("--", flag) || absl::StartsWith(given, absl::StrCat("--", flag, "="));
+  });
+}
+
 std::vector<std::string> TrainCommand(const Submission& submission, absl::string_view plan, absl::string_view job,
                                       absl::string_view comm) {
-  const auto has = [&](absl::string_view flag) {
-    return std::any_of(submission.train_flags.begin(), submission.train_flags.end(), [&](const std::string& given) {
-      return given == absl::StrCat("--", flag) || absl::StartsWith(given, absl::StrCat("--", flag, "="));
-    });
-  };
+  const auto has = [&](absl::string_view flag) { return HasTrainFlag(submission, flag); };
   std::vector<std::string> argv = {submission.program, "train", absl::StrCat("--plan=", plan)};
   if (!job.empty()) argv.push_back(absl::StrCat("--job=", job));
   if (!has("comm") && !comm.empty()) argv.push_back(absl::StrCat("--comm=", comm));

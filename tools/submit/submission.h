@@ -63,6 +63,9 @@ absl::Status CheckSubmission(bool nodes_are_containers, Submission* submission);
 std::vector<std::string> TrainCommand(const Submission& submission, absl::string_view plan, absl::string_view job,
                                       absl::string_view comm);
 
+// Whether `millrace train` is given --flag or --flag=...
+bool HasTrainFlag(const Submission& submission, absl::string_view flag);
+
 // A label as Kubernetes names things: lower-case letters, digits and '-', at most 50 bytes, so that "-<index>" fits.
 bool IsDnsLabel(absl::string_view name);
 

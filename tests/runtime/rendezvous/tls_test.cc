@@ -66,8 +66,19 @@ class TlsTest : public JobFixture {
     options.patience = absl::Seconds(3);
     return options;
   }
+  // It is no matter of patience, and says which files to look at.
+  static void ExpectDistrusted(const RendezvousOptions& options, const std::string& why) {
+    const absl::Status refused = RendezvousClient::Join(options).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << why << ": " << refused;
+    EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("--tls-certificate must be for")) << why;
+  }
   TlsFiles right_, wrong_;
 };
+
+TEST_F(TlsTest, APlainCoordinatorIsNotTrusted) {
+  Serve(1, nullptr);
+  ExpectDistrusted(RankByName("coordinator.test"), "plain text");
+}
 
 TEST_F(TlsTest, RanksJoinBeyondLoopbackWithTheRightCertificateOnly) {
   Serve(1, [&](ServerOptions* options) {
@@ -76,8 +87,8 @@ TEST_F(TlsTest, RanksJoinBeyondLoopbackWithTheRightCertificateOnly) {
   });
   RendezvousOptions stranger = RankByName("coordinator.test");
   stranger.tls.authority = wrong_.authority;
-  EXPECT_FALSE(RendezvousClient::Join(stranger).ok()) << "another authority";
-  EXPECT_FALSE(RendezvousClient::Join(RankByName("elsewhere.test")).ok()) << "another name";
+  ExpectDistrusted(stranger, "another authority");
+  ExpectDistrusted(RankByName("elsewhere.test"), "another name");
   RendezvousOptions plain = RankByName("coordinator.test");
   plain.tls = {};
   plain.insecure = true;
