@@ -1,6 +1,5 @@
 """Manifests for Kubernetes and Kubeflow: fields that exist, parts that fit together, text that comes through whole."""
 import base64
-import json
 import os
 import sys
 import unittest
@@ -8,27 +7,17 @@ import unittest
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, HERE)
+import schema  # noqa: E402
 import submission  # noqa: E402
 
-try:
-    import jsonschema
-    import yaml
-except ImportError:
-    jsonschema = yaml = None
 
-
-@unittest.skipIf(jsonschema is None, 'python3-jsonschema or python3-yaml is not installed')
+@unittest.skipIf(schema.WHY_NOT, schema.WHY_NOT)
 class Manifests(submission.SubmitCase):
     def objects(self, launcher, *args):
         """The objects of the manifest, by kind, each valid."""
-        text = self.submit(launcher, *args)
-        with open(os.path.join(HERE, 'manifests.schema.json'), encoding='utf-8') as file:
-            schema = json.load(file)
-        found = {}
-        for item in yaml.safe_load_all(text):
-            jsonschema.Draft7Validator({**schema, '$ref': '#/definitions/' + item['kind']}).validate(item)
-            self.assertNotIn(item['kind'], found)
-            found[item['kind']] = item
+        found = schema.objects_of(self.submit(launcher, *args))
+        for kind, item in found.items():
+            self.assertEqual(schema.faults(kind, item), [])
         return found
 
     def check_pod(self, pod, objects):
@@ -38,6 +27,7 @@ class Manifests(submission.SubmitCase):
             mounts = {mount['name']: mount['mountPath'] for mount in container['volumeMounts']}
             self.assertEqual(set(mounts), set(volumes))
             variables = {v['name']: v.get('value') for v in container['env']}
+            self.assertEqual(len(variables), len(container['env']), 'a variable twice')
             self.assertTrue(variables['MILLRACE_TOKEN_FILE'].startswith(mounts['token'] + '/'))
         if 'plan' in volumes:
             self.assertEqual(volumes['plan']['configMap']['name'], objects['ConfigMap']['metadata']['name'])
@@ -128,12 +118,16 @@ class Manifests(submission.SubmitCase):
             self.check_pod(replica['template']['spec'], objects)
 
     def test_mpijob(self):
-        objects = self.objects('kubeflow', '--kind=MPIJob', '--comm=mpi', '--ranks-per-node=2')
+        self.assertIn('--insecure', self.refused(2, 'kubeflow', '--kind=MPIJob', '--comm=mpi', '--ranks-per-node=2'))
+        objects = self.objects('kubeflow', '--kind=MPIJob', '--comm=mpi', '--ranks-per-node=2', '--insecure')
         spec = objects['MPIJob']['spec']
         self.assertEqual((spec['slotsPerWorker'], spec['mpiReplicaSpecs']['Worker']['replicas']), (2, 2))
         command = spec['mpiReplicaSpecs']['Launcher']['template']['spec']['containers'][0]['command']
         self.assertEqual(command[:5], ['mpirun', '-np', '4', 'millrace', 'train'])
         self.assertIn('--comm=mpi', command)
+        self.assertIn('--insecure', command)
+        for replica in spec['mpiReplicaSpecs'].values():
+            self.check_pod(replica['template']['spec'], objects)
 
     def test_secrets_are_of_this_job_alone(self):
         tokens = {self.objects('kubernetes', '--insecure')['Secret']['stringData']['token'] for _ in range(2)}
@@ -144,7 +138,7 @@ class Manifests(submission.SubmitCase):
     def test_file_and_the_one_command(self):
         self.assertEqual(self.submit('kubernetes', '--insecure', '--out=job.yaml'), 'kubectl apply -f job.yaml\n')
         self.assertEqual(os.stat(self.path('job.yaml')).st_mode & 0o777, 0o600)
-        self.assertEqual(len(list(yaml.safe_load_all(self.read('job.yaml')))), 4)
+        self.assertEqual(len(schema.objects_of(self.read('job.yaml'))), 4)
 
     def test_names_that_are_none_are_refused(self):
         for flag in ('--name=Big', '--name=a_b', '--name=-a', '--name=' + 'a' * 51, '--name=a\nb', '--namespace=A',

@@ -64,8 +64,9 @@ class SubmitCase(unittest.TestCase):
             raise AssertionError(f'millrace {args}: exit {result.returncode}\n{result.stderr}')
         return result.stdout
 
-    def submit(self, launcher, *args, **variables):
-        return self.ok('submit', 'mlp.plan', '--job=job.textproto', f'--launcher={launcher}', *args, **variables)
+    @classmethod
+    def submit(cls, launcher, *args, **variables):
+        return cls.ok('submit', 'mlp.plan', '--job=job.textproto', f'--launcher={launcher}', *args, **variables)
 
     def refused(self, code, launcher, *args):
         result = self.run_millrace('submit', 'mlp.plan', f'--launcher={launcher}', *args)
