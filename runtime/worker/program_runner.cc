@@ -42,7 +42,7 @@ absl::StatusOr<std::unique_ptr<ProgramRunner>> ProgramRunner::Make(const proto::
   runner->replica_ = plan.dp() < 2 ? 0 : static_cast<uint32_t>(options.rank / PipelineRanks(plan));
   runner->posted_.resize(channels);
   runner->finished_.resize(channels);
-  runner->started_.resize(channels);
+  runner->queues_.resize(channels);
   runner->host_.resize(largest_load);
   for (int p = 0; p < static_cast<int>(binding->programs.size()); ++p) {
     BoundProgram* const program = binding->programs[p].get();
@@ -152,7 +152,7 @@ absl::Status ProgramRunner::Begin(const BoundProgram& program) {
   if (times_ != nullptr) times_->Begin();
   std::fill(posted_.begin(), posted_.end(), 0);
   std::fill(finished_.begin(), finished_.end(), 0);
-  std::fill(started_.begin(), started_.end(), false);
+  for (ReplicaQueue& queue : queues_) queue.Clear();
   queued_ = 0;
   MR_RETURN_IF_ERROR(EnterProgram(program, arena_, options_.poison, *stream_));
   MR_RETURN_IF_ERROR(PackStale(*stream_, program, binding_));
@@ -288,6 +288,7 @@ absl::Status ProgramRunner::Enqueue(int index) {
   spans_[index] = ring_.Start(index, TraceRing::Now());
   MR_RETURN_IF_ERROR(Mark(index, DeviceTimes::kStart));
   posted_[bound.channel] = bound.position + 1;
+  queues_[bound.channel].Push(bound.work);
   ++queued_;
   return LookAfter(bound.channel);
 }
@@ -336,19 +337,12 @@ absl::Status ProgramRunner::LookAfter(int channel) {
     if (work == nullptr) {
       if (!options_.communicator->Done(tickets_[index])) break;
     } else {
-      MR_RETURN_IF_ERROR(Begun(channel, work));
-      MR_ASSIGN_OR_RETURN(const bool done, work->Advance(*stream_));
+      MR_ASSIGN_OR_RETURN(const bool done, queues_[channel].Advance(*stream_));
       if (!done) break;
     }
     MR_RETURN_IF_ERROR(Finish(channel));
   }
   return absl::OkStatus();
-}
-
-absl::Status ProgramRunner::Begun(int channel, ReplicaWork* work) {
-  if (started_[channel]) return absl::OkStatus();
-  started_[channel] = true;
-  return work->Start(*stream_);
 }
 
 // Waits for the oldest of a channel that is not finished.
@@ -363,9 +357,7 @@ absl::Status ProgramRunner::Finish(int channel) {
     MR_RETURN_IF_ERROR(options_.communicator->WaitOn(*stream_, tickets_[index], what));
     entry.wait += TraceRing::Now() - start;
   } else {
-    MR_RETURN_IF_ERROR(Begun(channel, work));
-    MR_RETURN_IF_ERROR(work->Finish(*stream_, what, &entry.wait));
-    started_[channel] = false;
+    MR_RETURN_IF_ERROR(queues_[channel].Finish(*stream_, what, &entry.wait));
     --queued_;
   }
   ++finished_[channel];

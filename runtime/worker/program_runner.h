@@ -20,6 +20,7 @@
 #include "runtime/worker/bind.h"
 #include "runtime/worker/device_times.h"
 #include "runtime/worker/recorded_runs.h"
+#include "runtime/worker/replica_queue.h"
 #include "runtime/worker/step.h"
 #include "runtime/worker/worker.h"
 
@@ -59,7 +60,6 @@ class ProgramRunner {
   // A REDUCE or GATHER in the background: at the end of its channel's queue.
   absl::Status Enqueue(int index);
   absl::Status LookAfter(int channel);
-  absl::Status Begun(int channel, ReplicaWork* work);
   absl::Status Together(ReplicaWork* work, int index);
   absl::Status Load(const BoundInstruction& bound, uint64_t step);
   absl::Status ReadMetrics();
@@ -100,7 +100,7 @@ class ProgramRunner {
   std::vector<Communicator::Ticket> tickets_;  // by instruction
   std::vector<uint64_t> spans_;                // by instruction: handle of the ring
   std::vector<int> posted_, finished_;         // by channel: how many of what goes on by itself
-  std::vector<bool> started_;                  // by channel: has the first unfinished one, a REDUCE or GATHER, begun?
+  std::vector<ReplicaQueue> queues_;           // by channel: REDUCE and GATHER that are not finished
   int queued_ = 0;                             // of those, on all channels
   absl::Status failed_;
 };

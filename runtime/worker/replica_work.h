@@ -36,6 +36,8 @@ class ReplicaWork {
   absl::Status Start(Stream& stream);
   // Takes the steps that have become possible; true when all is done.
   absl::StatusOr<bool> Advance(Stream& stream);
+  // Has it posted all that it will, with nothing to do when that has arrived?
+  bool only_waits() const { return at_ >= parts_.size() || (at_ + 1 == parts_.size() && !parts_[at_].then); }
   // Blocks until all is done; on a device until it stands in the stream, which then waits for the rest. `what` describes
   // the wait. Adds the nanoseconds that the host spent waiting to *waited.
   absl::Status Finish(Stream& stream, const std::function<std::string()>& what, int64_t* waited);

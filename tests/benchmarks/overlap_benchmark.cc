@@ -3,7 +3,7 @@
 // two of the same turn were (what is exposed, and REDUCE alone), and the one over the other.
 //
 //   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15]
-//   [vocabulary=2048]
+//   [vocabulary=2048] [bucket_mib=2; 0: as the predicted step says]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -125,7 +125,8 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t micro_batches, int steps) {
+absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t micro_batches, int steps,
+                 int64_t bucket_mib) {
   MR_ASSIGN_OR_RETURN(const proto::Model model, MakeGpt2(model_options));
   std::printf("%-10s %5s %9s  %9s %9s %9s  %8s\n", "over", "level", "buckets", "without", "reduce", "exposed", "share");
   for (const bool gloo : {true, false}) {
@@ -136,7 +137,7 @@ absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t 
       options.shard_optimizer = level;
       options.micro_batch = micro_batch;
       options.micro_batches = micro_batches;
-      options.bucket_bytes = 2 << 20;
+      options.bucket_bytes = bucket_mib == 0 ? -1 : bucket_mib << 20;
       options.with_eval = options.with_logits = false;
       MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanFor(model, options));
       std::vector<std::unique_ptr<Pair>> pairs;
@@ -176,7 +177,7 @@ int main(int argc, char** argv) {
   model.heads = std::max<int64_t>(1, model.width / 64);
   model.context = number(3, 128);
   model.vocabulary = number(7, 2048);
-  const absl::Status status = millrace::Run(model, number(4, 4), number(5, 4), static_cast<int>(number(6, 15)));
+  const absl::Status status = millrace::Run(model, number(4, 4), number(5, 4), static_cast<int>(number(6, 15)), number(8, 2));
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }
