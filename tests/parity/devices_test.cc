@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -132,6 +134,24 @@ class OnLateDevices : public testing::TestWithParam<Layout> {
     EXPECT_EQ(got->losses, want_.losses);
     EXPECT_EQ(got->norms, want_.norms);
     EXPECT_THAT(Differences(got->weights, want_.weights), IsEmpty());
+    ExpectTimesOfStreams(got->trace);
+  }
+  // A stream does one RUN after the other, whenever the host queued them.
+  void ExpectTimesOfStreams(const proto::StepTrace& trace) {
+    const proto::Program& train = plan_.programs(0);
+    std::map<uint32_t, double> ended;  // by rank: its last RUN
+    std::vector<proto::Span> spans(trace.spans().begin(), trace.spans().end());
+    std::sort(spans.begin(), spans.end(),
+              [](const auto& a, const auto& b) { return a.start_seconds() < b.start_seconds(); });
+    for (const proto::Span& span : spans) {
+      EXPECT_LE(span.start_seconds() + span.wait_seconds(), span.end_seconds() + 1e-6);
+      const auto& list = train.ranks(static_cast<int>(span.rank()) % train.ranks_size()).instructions();
+      if (list[static_cast<int>(span.instruction())].kind() != proto::Instruction::RUN) continue;
+      const auto [last, is_first] = ended.emplace(span.rank(), 0);
+      if (!is_first) EXPECT_GE(span.start_seconds(), last->second - 1e-6);
+      last->second = span.end_seconds();
+    }
+    EXPECT_EQ(ended.size(), plan_.ranks_size());
   }
 
   proto::ExecutionPlan plan_;
