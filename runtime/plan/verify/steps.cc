@@ -130,6 +130,10 @@ class RankSteps {
     last_reduce_ = i;
     if (reduce.phase() != proto::PHASE_UNSPECIFIED) return absl::OkStatus();
     Progress& progress = buckets_[reduce.bucket()];
+    if (progress.reduce >= 0) {  // the sums would be added up once more
+      return Broken("completeness", {&program_, rank_, i},
+                    absl::StrCat("instruction ", progress.reduce, " has reduced it already"));
+    }
     progress.reduce = i;
     if (progress.run < 0 || order_->Before(progress.run, i)) return absl::OkStatus();
     const bool inside = reduce.has_begins() && static_cast<int>(reduce.begins().instruction()) == progress.run &&

@@ -113,6 +113,26 @@ TEST_F(ReplicaRules, GradientsNobodyAdds) {
   Drop(Instruction::REDUCE);
   ExpectRule("completeness", "has no REDUCE of bucket");
 }
+TEST_F(ReplicaRules, GradientsAddedTwice) {
+  for (proto::RankProgram& rank : *plan_.mutable_programs(0)->mutable_ranks()) {
+    auto& list = *rank.mutable_instructions();
+    for (int i = 0; i < list.size(); ++i) {
+      if (list[i].kind() != Instruction::REDUCE) continue;
+      if (plan_.buckets(static_cast<int>(list[i].bucket())).group_size() > 1) continue;  // of several ranks: "matching"
+      proto::Instruction again = list[i];
+      again.clear_begins();
+      again.clear_after();
+      again.add_after(static_cast<uint32_t>(i));
+      *list.Add() = again;
+      for (int k = list.size() - 1; k > i + 1; --k) {
+        list.SwapElements(k, k - 1);
+        for (uint32_t& earlier : *list[k].mutable_after()) earlier += earlier > static_cast<uint32_t>(i) ? 1 : 0;
+      }
+      return ExpectRule("completeness", "has reduced it already");
+    }
+  }
+  FAIL() << "no bucket belongs to one rank";
+}
 TEST_F(ReplicaRules, WeightsNobodyGathers) {
   Drop(Instruction::GATHER);
   ExpectRule("completeness", "has no GATHER of bucket");
