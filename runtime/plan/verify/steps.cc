@@ -165,7 +165,8 @@ class RankSteps {
                     owner ? "no STEP of the bucket comes before it" : "no NORM comes before it");
     }
     progress->gather = i;
-    if (!owner) {
+    // Where replicas step a share each, the owner's weights are whole only now.
+    if (!owner || (plan_.shard_optimizer() > 0 && HasReplicas(plan_))) {
       for (uint64_t weight : weights_[instruction.bucket()]) changed_[weight] = i;
     }
     return absl::OkStatus();
