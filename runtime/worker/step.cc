@@ -175,7 +175,7 @@ absl::optional<StepRunner::TensorPart> StepRunner::State(int parameter, int k) c
 
 // As the optimizer's kernel counts them, after hyper: weight, gradient, states.
 int StepRunner::StatesOf(const Owned& owned) const {
-  return static_cast<int>(OptimizerOp(plan_.parameters(owned.parameter), plan_.optimizer()).outputs.size()) - 2;
+  return OptimizerStates(plan_.parameters(owned.parameter), plan_.optimizer());
 }
 
 uint64_t StepRunner::StateBytes(int parameter) const {
