@@ -182,6 +182,10 @@ absl::Status CheckRecompute(const PartitionOptions& options) {
 
 }  // namespace
 
+bool SumsReplicasFirst(const PartitionOptions& options) {
+  return options.shard_optimizer >= 2 || options.sum_order == "replica-first";
+}
+
 // Level 2 exists to keep no whole gradients over the step, which sums over micro-batches would need.
 absl::Status CheckSumOrder(const PartitionOptions& options) {
   if (options.sum_order.empty()) return absl::OkStatus();

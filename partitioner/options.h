@@ -19,6 +19,9 @@ absl::Status CheckOptions(const PartitionOptions& options);
 // How many ranks the plan has. REQUIRES: CheckOptions passed.
 int RanksOf(const PartitionOptions& options);
 
+// Over replicas first? As asked for, or as the sharding level wants it. REQUIRES: CheckOptions passed.
+bool SumsReplicasFirst(const PartitionOptions& options);
+
 // Seconds of one micro-batch on a stage, and of a transfer over the boundary to the next one.
 struct StageSeconds {
   double forward = 0, backward_input = 0, backward_weight = 0, transfer = 0;

@@ -153,10 +153,10 @@ class Partitioner {
                            .micro_batch_size = options_.micro_batch,
                            .trains = true};
     if (!options_.stage_replicas.empty()) {
-      MR_ASSIGN_OR_RETURN(train.schedule, ReplicatedSchedule(options_.schedule, options_.stage_replicas,
-                                                             static_cast<int>(options_.micro_batches)));
+      MR_ASSIGN_OR_RETURN(train.schedule,
+                          ReplicatedSchedule(options_.schedule, options_.stage_replicas,
+                                             static_cast<int>(options_.micro_batches), SumsReplicasFirst(options_)));
       for (int& stage : train.staged.stage_of_node) stage = FirstReplica(options_, stage);
-      MR_RETURN_IF_ERROR(CheckSharedWeights(train));
     }
     MR_ASSIGN_OR_RETURN(const std::vector<StageRecompute> recompute, RecomputeOf(options_, train.schedule));
     recompute_ = RecomputeText(options_, recompute);
@@ -273,7 +273,7 @@ class Partitioner {
     plan.set_dp(options_.dp);
     plan.set_shard_optimizer(options_.shard_optimizer);
     plan.set_optimizer(options_.optimizer);
-    const bool replicas_first = options_.shard_optimizer >= 2 || options_.sum_order == "replica-first";
+    const bool replicas_first = SumsReplicasFirst(options_);
     plan.set_sum_order(replicas_first ? proto::REPLICAS_FIRST : proto::MICRO_BATCHES_FIRST);
     plan.set_device_kind(options_.cluster.devices(0).kind());
     if (options_.device_settings.tf32() || options_.device_settings.cudnn()) {

@@ -120,10 +120,7 @@ std::vector<RankTraffic> TrafficOf(const proto::ExecutionPlan& plan) {
   const proto::Program* train = FindProgram(plan, "train");
   if (train == nullptr) return {};
   const int pipeline = PipelineRanks(plan);
-  std::vector<int> rank_of_stage(train->stages_size(), 0);
-  for (const proto::RankProgram& rank : train->ranks()) {
-    for (uint32_t stage : rank.stages()) rank_of_stage[stage] = static_cast<int>(rank.rank());
-  }
+  const std::vector<int> rank_of_stage = RankOfStages(*train);
   for (int first = 0; first < plan.ranks_size(); first += pipeline) {
     for (const proto::Edge& edge : train->edges()) {
       sums.Add(first + rank_of_stage[edge.from_stage()], first + rank_of_stage[edge.to_stage()],

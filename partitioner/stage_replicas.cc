@@ -3,7 +3,6 @@
 #include <numeric>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "partitioner/lower/lower.h"
 #include "partitioner/options.h"
 
@@ -33,22 +32,6 @@ std::vector<NodeCost> CostsForCut(const Graph& graph, const PartitionOptions& op
     cost.seconds_shared.resize(options.pp);
   }
   return nodes;
-}
-
-absl::Status CheckSharedWeights(const ProgramSource& train) {
-  const Graph& graph = train.staged.graph;
-  for (const GraphParameter& parameter : graph.parameters) {
-    for (int accumulator : parameter.accumulators) {
-      const auto stage_of = [&](int a) { return train.staged.stage_of_node[graph.values[a].producer]; };
-      const int first = stage_of(parameter.accumulators[0]), stage = stage_of(accumulator);
-      if (train.schedule.ReplicasOf(first) == train.schedule.ReplicasOf(stage)) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "parameter '", parameter.name, "' is used by stages with ", train.schedule.ReplicasOf(first), " and with ",
-          train.schedule.ReplicasOf(stage),
-          " replicas, which cannot add it up together; give them as many, cut elsewhere, or do not tie the weights"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status LowerBest(const std::vector<ProgramSource>& programs, const PartitionOptions& options,

@@ -22,10 +22,6 @@ std::vector<int> ReplicasOfRanks(const PartitionOptions& options);
 // outside.
 std::vector<NodeCost> CostsForCut(const Graph& graph, const PartitionOptions& options, const CostModel& costs);
 
-// INVALID_ARGUMENT where stages that use the same parameter have different numbers of replicas, which could not add it
-// up together.
-absl::Status CheckSharedWeights(const ProgramSource& train);
-
 // Lower with the bucket size that is asked for, or of some the one whose step is the shortest; of equals the largest.
 // `plan` has what Lower wants to find in it.
 absl::Status LowerBest(const std::vector<ProgramSource>& programs, const PartitionOptions& options,

@@ -1,6 +1,6 @@
 // Bound by memory: parameter, gradient and both moments are read and written, 32 bytes per element in f32, 28 with
-// 16-bit parameters, 34 with a master of theirs; a skipped step writes the gradient's zeros, 4 bytes. The factors are made by one thread before, on
-// the device, because the learning rate, the clipping and whether to skip stand there.
+// 16-bit parameters, 34 with a master of theirs; a skipped step writes the gradient's zeros, 4 bytes. The factors are
+// made by one thread before, on the device, because the learning rate, the clipping and whether to skip stand there.
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch_kernel.cuh"

@@ -69,8 +69,11 @@ class BucketMaker {
         parameters.push_back({static_cast<uint64_t>(gradient.elements()), static_cast<uint64_t>(SizeOf(gradient.dtype)),
                               static_cast<uint64_t>(SizeOf(parameter.spec.dtype))});
       }
-      out_.shards.push_back(ShardsOf(parameters, out_.replication.norm_block_elements,
-                                     out_.replication.ReplicasAt(static_cast<int>(bucket.owner()))));
+      std::map<int, std::vector<Shard>>& shards = out_.shards.emplace_back();
+      for (uint32_t rank : bucket.group()) {
+        const int place = static_cast<int>(rank);
+        shards[place] = ShardsOf(parameters, out_.replication.norm_block_elements, out_.replication.ReplicasAt(place));
+      }
     }
   }
 

@@ -31,17 +31,21 @@ struct Later {
 
 class Player {
  public:
-  Player(const Flow& flow, const TransferSecondsFn& transfer_seconds)
+  Player(const Flow& flow, const TransferSecondsFn& transfer_seconds, RunMeetings meetings)
       : flow_(flow),
         schedule_(flow.source->schedule),
         transfer_seconds_(transfer_seconds),
+        meetings_(meetings),
         lists_(schedule_.ranks.size()),
+        reduces_(schedule_.ranks.size()),
         next_(schedule_.ranks.size(), 0),
         busy_(schedule_.ranks.size(), false),
         there_(flow.residents.size(), std::vector<bool>(schedule_.micro_batches, false)),
         loaded_(schedule_.stages, std::vector<bool>(schedule_.micro_batches, false)),
         begun_(flow.runs.size(), 0),
-        feeders_(flow.runs.size()) {
+        feeders_(flow.runs.size()),
+        meets_(flow.runs.size(), false) {
+    if (meetings != RunMeetings::kNone) FindMeetings();
     for (const PhaseRun& run : flow.runs) {
       for (int t : run.transfers) {
         for (int reader : flow.residents[flow.transfers[t].to].readers)
@@ -50,7 +54,7 @@ class Player {
     }
   }
 
-  absl::StatusOr<std::vector<std::vector<Step>>> Play() {
+  absl::StatusOr<CommLists> Play() {
     for (int rank = 0; rank < static_cast<int>(lists_.size()); ++rank) Push({0, 0, Event::kTry, rank});
     while (!events_.empty()) {
       const Event event = events_.top();
@@ -66,13 +70,49 @@ class Player {
     for (int rank = 0; rank < static_cast<int>(lists_.size()); ++rank) {
       if (next_[rank] < schedule_.ranks[rank].size()) return Deadlock();
     }
-    return std::move(lists_);
+    return CommLists{std::move(lists_), std::move(reduces_)};
   }
 
  private:
   void Push(Event event) {
     event.number = numbers_++;
     events_.push(event);
+  }
+
+  // RUNs of stages with replicas of their own that write gradients.
+  void FindMeetings() {
+    const Graph& graph = flow_.source->staged.graph;
+    std::vector<bool> adds(graph.nodes.size(), false);
+    for (const GraphParameter& parameter : graph.parameters) {
+      for (int accumulator : parameter.accumulators) adds[graph.values[accumulator].producer] = true;
+    }
+    for (size_t r = 0; r < flow_.runs.size(); ++r) {
+      const PhaseRun& run = flow_.runs[r];
+      meets_[r] = schedule_.ReplicasOf(run.stage) > 1 &&
+                  std::any_of(run.nodes.begin(), run.nodes.end(), [&adds](int node) { return adds[node]; });
+    }
+  }
+
+  // The replicas of a stage, in one phase.
+  std::vector<int>& Ended(const PhaseRun& run) {  // by round: how many have ended it
+    std::vector<int>& ended = ended_[{flow_.NamedAs(run.stage), run.phase}];
+    ended.resize(schedule_.micro_batches / schedule_.ReplicasOf(run.stage) + 1, 0);
+    return ended;
+  }
+  bool MustMeet(const PhaseRun& run, int micro_batch) {
+    const int replicas = schedule_.ReplicasOf(run.stage), round = micro_batch / replicas;
+    return meetings_ == RunMeetings::kAll && round > 0 && Ended(run)[round - 1] < replicas;
+  }
+  void Meet(const PhaseRun& run, int micro_batch) {
+    const int replicas = schedule_.ReplicasOf(run.stage), round = micro_batch / replicas;
+    if (++Ended(run)[round] < replicas) return;
+    if (meetings_ == RunMeetings::kLast && (round + 1) * replicas < schedule_.micro_batches) return;
+    for (int replica = 0; replica < replicas; ++replica) {
+      const int stage = flow_.NamedAs(run.stage) + replica, rank = flow_.RankOf(stage);
+      const int before = static_cast<int>(lists_[rank].size());
+      reduces_[rank].push_back({stage, run.phase, round * replicas + replica, before});
+      Push({now_, 0, Event::kTry, rank});
+    }
   }
 
   int RunOf(const Action& action) const { return flow_.run_of[action.stage][action.phase]; }
@@ -106,6 +146,7 @@ class Player {
     if (Missing(action) >= 0 || TooFarAhead(action)) return;
     const int r = RunOf(action);
     const PhaseRun& run = flow_.runs[r];
+    if (meets_[r] && MustMeet(run, action.micro_batch)) return;
     ++next_[rank];
     busy_[rank] = true;
     const bool loads = std::any_of(run.reads.begin(), run.reads.end(),
@@ -135,6 +176,7 @@ class Player {
       free = std::max(free, now_) + transfer_seconds_(transfer);
       Push({free, 0, Event::kArrival, to, t, event.micro_batch});
     }
+    if (meets_[event.index]) Meet(run, event.micro_batch);
     Try(event.rank);
   }
 
@@ -158,13 +200,17 @@ class Player {
   const Flow& flow_;
   const Schedule& schedule_;
   const TransferSecondsFn& transfer_seconds_;
+  const RunMeetings meetings_;
   std::vector<std::vector<Step>> lists_;
+  std::vector<std::vector<RunReduce>> reduces_;
   std::vector<size_t> next_;
   std::vector<bool> busy_;
-  std::vector<std::vector<bool>> there_;   // [resident][micro-batch]
-  std::vector<std::vector<bool>> loaded_;  // [stage][micro-batch]
-  std::vector<int> begun_;                 // by run: micro-batches
-  std::vector<std::vector<int>> feeders_;  // by run: ranks that send to it
+  std::vector<std::vector<bool>> there_;                   // [resident][micro-batch]
+  std::vector<std::vector<bool>> loaded_;                  // [stage][micro-batch]
+  std::vector<int> begun_;                                 // by run: micro-batches
+  std::vector<std::vector<int>> feeders_;                  // by run: ranks that send to it
+  std::vector<bool> meets_;                                // by run: its stage's replicas reduce what it writes
+  std::map<std::pair<int, int>, std::vector<int>> ended_;  // by (first replica, phase)
   std::map<std::pair<int, int>, double> channel_free_;
   std::priority_queue<Event, std::vector<Event>, Later> events_;
   int64_t numbers_ = 0;
@@ -173,8 +219,8 @@ class Player {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::vector<Step>>> CommOrder(const Flow& flow, const TransferSecondsFn& transfer_seconds) {
-  return Player(flow, transfer_seconds).Play();
+absl::StatusOr<CommLists> CommOrder(const Flow& flow, const TransferSecondsFn& transfer_seconds, RunMeetings meetings) {
+  return Player(flow, transfer_seconds, meetings).Play();
 }
 
 }  // namespace millrace

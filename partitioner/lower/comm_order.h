@@ -20,13 +20,34 @@ struct Step {
   int micro_batch = 0;
 };
 
+// Where stages have replicas of their own, these meet to add up the gradients that a RUN of each has written.
+enum class RunMeetings {
+  kNone,
+  kLast,  // after the last micro-batches
+  kAll,   // after each; none begins the RUN of its next one before
+};
+
+// Such a meeting on one rank: in front of step `before` of its list.
+struct RunReduce {
+  int stage = 0;
+  proto::Phase phase = proto::F;
+  int micro_batch = 0;
+  int before = 0;
+};
+
+struct CommLists {
+  std::vector<std::vector<Step>> steps;         // by rank
+  std::vector<std::vector<RunReduce>> reduces;  // by rank, in order; of stages with several replicas
+};
+
 // Seconds of a transfer.
 using TransferSecondsFn = std::function<double(const Transfer&)>;
 
-// By rank. In a program that does not train, a RUN also waits until its readers have begun the micro-batch before last,
-// so that a fast stage does not fill the memory of a slow one. INVALID_ARGUMENT when the schedule deadlocks: names
-// where each stuck rank stands and what it waits for.
-absl::StatusOr<std::vector<std::vector<Step>>> CommOrder(const Flow& flow, const TransferSecondsFn& transfer_seconds);
+// In a program that does not train, a RUN also waits until its readers have begun the micro-batch before last, so that
+// a fast stage does not fill the memory of a slow one. Meetings of replicas have their places in the total order, too:
+// when the last of them has ended its RUN. INVALID_ARGUMENT when the schedule deadlocks: names where each stuck rank
+// stands and what it waits for.
+absl::StatusOr<CommLists> CommOrder(const Flow& flow, const TransferSecondsFn& transfer_seconds, RunMeetings meetings);
 
 }  // namespace millrace
 

@@ -33,7 +33,7 @@ class ChunkGathers {
         buffer_of_[static_cast<int>(stage)] = std::min(BufferOf(static_cast<int>(stage)), weight.offset);
         bytes += chunks.WeightBytes(weight.of);
       }
-      if (!weights.empty()) seconds_[static_cast<int>(stage)] = Seconds(plan.buckets(weights[0].of.bucket), bytes);
+      if (!weights.empty()) seconds_[static_cast<int>(stage)] = Seconds(bytes);
     }
   }
 
@@ -123,8 +123,8 @@ class ChunkGathers {
     return edit_.InsertBehind(stay.last, NewRelease(stay.stage));
   }
 
-  double Seconds(const proto::Bucket& bucket, uint64_t bytes) const {
-    const std::vector<int> ranks = RanksAt(plan_, static_cast<int>(bucket.owner()));
+  double Seconds(uint64_t bytes) const {
+    const std::vector<int> ranks = RanksAt(plan_, PlaceOf(plan_, rank_));
     return costs_.instruction_seconds() + costs_.TrafficSeconds(2 * bytes / ranks.size(), rank_) +
            ExchangeSeconds(costs_, bytes, ranks);
   }

@@ -44,10 +44,7 @@ absl::Status CheckMemory(const proto::ExecutionPlan& plan) {
 void AddLinks(const CostModel& costs, proto::ExecutionPlan* plan) {
   std::set<std::pair<int, int>> pairs;
   for (const proto::Program& program : plan->programs()) {
-    std::vector<int> rank_of_stage(program.stages_size(), 0);
-    for (const proto::RankProgram& rank : program.ranks()) {
-      for (uint32_t stage : rank.stages()) rank_of_stage[stage] = static_cast<int>(rank.rank());
-    }
+    const std::vector<int> rank_of_stage = RankOfStages(program);
     for (const proto::Edge& edge : program.edges()) {
       const int from = rank_of_stage[edge.from_stage()], to = rank_of_stage[edge.to_stage()];
       if (from != to) pairs.emplace(from, to);
@@ -94,10 +91,12 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
   for (const proto::PlannedParameter& parameter : persistent.parameters) *plan->add_parameters() = parameter;
   for (const proto::Bucket& bucket : persistent.buckets) *plan->add_buckets() = bucket;
   std::vector<uint64_t> transient(ranks, 0);
+  std::vector<std::vector<std::vector<RunReduce>>> reduces;  // by program and rank
   for (const ProgramSource& source : programs) {
     MR_ASSIGN_OR_RETURN(LoweredProgram lowered, LowerProgram(source, persistent, costs));
     for (size_t r = 0; r < ranks; ++r) transient[r] = std::max(transient[r], lowered.transient_bytes[r]);
     *plan->add_programs() = std::move(lowered.program);
+    reduces.push_back(std::move(lowered.reduces));
   }
   // Replicas of a stage are laid out alike.
   std::vector<uint64_t> most(ranks, 0);
@@ -132,7 +131,8 @@ absl::Status Lower(const std::vector<ProgramSource>& programs, const proto::Clus
   for (int p = 0; p < plan->programs_size(); ++p) {
     proto::Program* const program = plan->mutable_programs(p);
     if (HasReplicas(*plan) && programs[p].trains) {
-      replication.replicas_first ? ReduceRuns(*plan, costs, program) : ReduceEarly(*plan, program);
+      replication.replicas_first ? ReduceRuns(*plan, costs, reduces[p], program)
+                                 : ReduceEarly(*plan, reduces[p], program);
     }
     if (replication.divides_parameters()) GatherChunks(*plan, costs, program);
   }

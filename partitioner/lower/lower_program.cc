@@ -1,6 +1,7 @@
 #include "partitioner/lower/lower_program.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "partitioner/lower/comm_order.h"
 #include "partitioner/lower/flow.h"
@@ -21,7 +22,12 @@ class Lowering {
 
   absl::StatusOr<LoweredProgram> Lower() {
     const StepSeconds seconds = Seconds();
-    MR_ASSIGN_OR_RETURN(lists_, CommOrder(flow_, seconds.transfer));
+    const RunMeetings meetings = !source_.trains                          ? RunMeetings::kNone
+                                 : persistent_.replication.replicas_first ? RunMeetings::kAll
+                                                                          : RunMeetings::kLast;
+    MR_ASSIGN_OR_RETURN(CommLists order, CommOrder(flow_, seconds.transfer, meetings));
+    lists_ = std::move(order.steps);
+    out_.reduces = std::move(order.reduces);
     pools_ = PlanPools(flow_, lists_);
     proto::Program& program = out_.program;
     program.set_name(source_.name);

@@ -5,6 +5,7 @@
 #include "kernels/op_desc.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/ties.h"
 
 namespace millrace {
 namespace {
@@ -101,7 +102,7 @@ class RankEnd {
     const proto::Bucket& bucket = persistent_.buckets[b];
     double seconds = 0;
     if (of_shard) {
-      for (const ShardPiece& piece : persistent_.shards[b][0].pieces) {
+      for (const ShardPiece& piece : persistent_.OwnersShards(b)[0].pieces) {
         const uint32_t p = bucket.parameters(piece.member);
         seconds += Seconds(op_of(persistent_.parameters[p], static_cast<int64_t>(piece.elements)));
       }
@@ -133,6 +134,13 @@ class RankEnd {
     return (sharded() ? 1 : 2) * FromReplicas(bucket, bytes) + Crowd() * (replicas() - 1) * add;
   }
 
+  // Of one use elsewhere, at the replica that has most of them.
+  int ArrivalsAtOwner(const proto::Bucket& bucket, const proto::ParameterPlace& place) const {
+    if (replicas_first()) return 1;
+    return ArrivalsOfUse(persistent_.replication.ReplicasAt(static_cast<int>(bucket.owner())),
+                         persistent_.replication.ReplicasAt(static_cast<int>(place.rank())));
+  }
+
   BucketTraffic TrafficOf(const proto::Bucket& bucket) const {
     BucketTraffic traffic;
     for (uint32_t p : bucket.parameters()) {
@@ -140,15 +148,17 @@ class RankEnd {
       uint64_t bytes = static_cast<uint64_t>(GradientSpec(parameter).bytes());
       if (replicas_first()) bytes /= static_cast<uint64_t>(replicas());
       traffic.weights += TensorSpec::Of(parameter.type()).bytes();
-      int uses = 0;
+      int uses = 0, summands = 0;
       for (const proto::ParameterPlace& place : parameter.places()) {
         uses += place.gradients_size();
-        if (place.rank() != bucket.owner()) traffic.arriving += bytes * place.gradients_size();
+        const int of_use = place.rank() == bucket.owner() ? 1 : ArrivalsAtOwner(bucket, place);
+        summands += place.gradients_size() * of_use;
+        if (place.rank() != bucket.owner()) traffic.arriving += bytes * place.gradients_size() * of_use;
       }
       if (uses < 2) continue;
       traffic.several_uses = true;
       traffic.cleared += bytes * (uses - 1);
-      if (bucket.owner() == place_) traffic.add_seconds += (uses - 1) * Seconds(AccumulateOp(parameter));
+      if (bucket.owner() == place_) traffic.add_seconds += (summands - 1) * Seconds(AccumulateOp(parameter));
     }
     return traffic;
   }

@@ -8,6 +8,7 @@
 #include "partitioner/lower/arena_cursor.h"
 #include "partitioner/lower/buckets.h"
 #include "partitioner/lower/pools.h"
+#include "runtime/plan/ties.h"
 
 namespace millrace {
 namespace {
@@ -127,7 +128,7 @@ class Planner {
           continue;
         }
         const auto [shard, is_new] = shards.emplace(plan_.bucket_of[p], 0);
-        if (is_new) shard->second = cursors_[rank].Take(ShardWeightBytes(plan_.shards[plan_.bucket_of[p]]));
+        if (is_new) shard->second = cursors_[rank].Take(ShardWeightBytes(plan_.shards[plan_.bucket_of[p]].at(rank)));
         offset = shard->second;
       }
     });
@@ -211,7 +212,7 @@ class Planner {
       EachUse([&](int p, int order, int accumulator) {
         if (RankOfUse(accumulator) != rank) return;
         const int bucket = plan_.bucket_of[p];
-        const uint64_t bytes = ShardBytes(plan_.shards[bucket]);
+        const uint64_t bytes = ShardBytes(plan_.shards[bucket].at(rank));
         const bool several_uses = train_.parameters[p].accumulators.size() > 1;
         const auto [shard, is_new] = shards.emplace(bucket, 0);
         if (is_new || several_uses) shard->second = cursors_[rank].Take(bytes);
@@ -231,7 +232,7 @@ class Planner {
           int states = 0;  // of the parameter that has most
           for (uint32_t p : bucket.parameters()) states = std::max(states, StatesOf(static_cast<int>(p)));
           for (int k = 0; k < states; ++k) {
-            bucket.add_shard_state_offsets(cursors_[rank].Take(ShardBytes(plan_.shards[b])));
+            bucket.add_shard_state_offsets(cursors_[rank].Take(ShardBytes(plan_.OwnersShards(b))));
           }
           continue;
         }
@@ -323,14 +324,17 @@ class Planner {
         uint64_t bytes = 0;
         for (uint32_t p : bucket.parameters()) {
           for (int accumulator : train_.parameters[p].accumulators) {
-            if (RankOfUse(accumulator) == rank) continue;
+            const int there = RankOfUse(accumulator);
+            if (there == rank) continue;
             bucket.add_staging_offsets(plan_.ranks[rank].bytes + bytes);
-            bytes += replication_.replicas_first ? ShardBytes(plan_.shards[b]) : RoundUp(AccumulatorBytes(p));
+            const int arrivals = ArrivalsOfUse(replication_.ReplicasAt(rank), replication_.ReplicasAt(there));
+            bytes += replication_.replicas_first ? ShardBytes(plan_.OwnersShards(b))
+                                                 : arrivals * RoundUp(AccumulatorBytes(p));
           }
         }
         if (replication_.has_replicas() && !replication_.replicas_first) {
           bucket.set_replica_staging_offset(plan_.ranks[rank].bytes + bytes);
-          bytes += ReplicaStagingBytes(plan_.shards[b]);
+          bytes += ReplicaStagingBytes(plan_.OwnersShards(b));
         }
         most = std::max(most, bytes);
       }
@@ -351,18 +355,19 @@ class Planner {
       EachUse([&](int p, int, int accumulator) {
         if (StageOfUse(accumulator) != stage) return;
         if ((train_.nodes[train_.values[accumulator].producer].phase == proto::F) != forward) return;
-        AddPieces(p, &bytes);
+        AddPieces(p, rank_of_stage_[stage], &bytes);
       });
       most = std::max(most, *std::max_element(bytes.begin(), bytes.end()) * (replicas - 1));
     }
     return most;
   }
 
-  void AddPieces(int p, std::vector<uint64_t>* bytes) const {
+  void AddPieces(int p, int place, std::vector<uint64_t>* bytes) const {
     const int bucket = plan_.bucket_of[p];
+    const std::vector<Shard>& shards = plan_.shards[bucket].at(place);
     const uint64_t element = AccumulatorBytes(p) / std::max<uint64_t>(1, train_.parameters[p].spec.elements());
     for (size_t r = 0; r < bytes->size(); ++r) {
-      for (const ShardPiece& piece : plan_.shards[bucket][r].pieces) {
+      for (const ShardPiece& piece : shards[r].pieces) {
         if (static_cast<int>(plan_.buckets[bucket].parameters(piece.member)) != p) continue;
         (*bytes)[r] += RoundUp(piece.elements * element);
       }

@@ -60,10 +60,15 @@ struct Persistent {
   std::vector<proto::Bucket> buckets;
   std::string optimizer;
   Replication replication;
-  std::vector<std::vector<Shard>> shards;  // by bucket and replica; without replicas of anything: empty
+  // By bucket, place and replica; without replicas of anything: empty.
+  std::vector<std::map<int, std::vector<Shard>>> shards;
   // By rank of the pipeline: the rank that stands for it in places and buckets, which is the first of its replicas.
   std::vector<int> place_of_rank;
   std::vector<int> bucket_of;  // by parameter, -1: frozen
+
+  const std::vector<Shard>& OwnersShards(size_t bucket) const {
+    return shards[bucket].at(static_cast<int>(buckets[bucket].owner()));
+  }
 };
 
 // The first program is the training one. A parameter stands on every rank that any program reads it on (on rank 0 when

@@ -20,8 +20,14 @@ struct LastAdd {
 
 class EarlyReduces {
  public:
-  EarlyReduces(const proto::ExecutionPlan& plan, const Chunks& chunks, proto::Program* program, int rank)
-      : plan_(plan), chunks_(chunks), program_(*program), rank_(rank), edit_(program->mutable_ranks(rank)) {}
+  EarlyReduces(const proto::ExecutionPlan& plan, const Chunks& chunks, const std::vector<RunReduce>& places,
+               proto::Program* program, int rank)
+      : plan_(plan),
+        chunks_(chunks),
+        places_(places),
+        program_(*program),
+        rank_(rank),
+        edit_(program->mutable_ranks(rank)) {}
 
   void Write() {
     FindLastAdds();
@@ -81,12 +87,21 @@ class EarlyReduces {
     } else {
       out.add_after(static_cast<uint32_t>(last.run));
     }
-    edit_.MoveBehind(last.run, reduce);
+    edit_.MoveBehind(BehindWhich(last.run), reduce);
     edit_.at(norm).add_after(static_cast<uint32_t>(reduce));
+  }
+
+  int BehindWhich(int run) {
+    for (const RunReduce& place : places_) {
+      const Instruction& of = edit_.at(run);
+      if (place.stage == static_cast<int>(of.stage()) && place.phase == of.phase()) return place.before - 1;
+    }
+    return run;
   }
 
   const proto::ExecutionPlan& plan_;
   const Chunks& chunks_;
+  const std::vector<RunReduce>& places_;
   const proto::Program& program_;
   const int rank_;
   ListEdit edit_;
@@ -95,9 +110,12 @@ class EarlyReduces {
 
 }  // namespace
 
-void ReduceEarly(const proto::ExecutionPlan& plan, proto::Program* program) {
+void ReduceEarly(const proto::ExecutionPlan& plan, const std::vector<std::vector<RunReduce>>& places,
+                 proto::Program* program) {
   const Chunks chunks(plan);
-  for (int rank = 0; rank < program->ranks_size(); ++rank) EarlyReduces(plan, chunks, program, rank).Write();
+  for (int rank = 0; rank < program->ranks_size(); ++rank) {
+    EarlyReduces(plan, chunks, places[rank], program, rank).Write();
+  }
 }
 
 }  // namespace millrace

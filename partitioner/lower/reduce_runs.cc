@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,48 +24,70 @@ struct Written {
 
 class RunReduces {
  public:
-  RunReduces(const proto::ExecutionPlan& plan, const Chunks& chunks, const CostModel& costs, proto::Program* program,
-             int rank)
+  // `places`: of the REDUCEs of this rank; empty: each stands behind its RUN.
+  RunReduces(const proto::ExecutionPlan& plan, const Chunks& chunks, const CostModel& costs,
+             const std::vector<RunReduce>& places, proto::Program* program, int rank)
       : plan_(plan),
         chunks_(chunks),
         costs_(costs),
+        places_(places),
         program_(*program),
         rank_(rank),
-        edit_(program->mutable_ranks(rank)) {}
+        edit_(program->mutable_ranks(rank)),
+        channel_(edit_.NewChannel()) {}
 
   void Write() {
-    const uint32_t channel = edit_.NewChannel();
-    int last = -1;
+    size_t placed = 0;
     for (int i = 0; i < edit_.size(); ++i) {
+      for (; placed < places_.size() && places_[placed].before == i; ++placed) {
+        const RunReduce& place = places_[placed];
+        const int run = runs_.at({place.stage, place.phase, place.micro_batch});
+        last_ = edit_.InsertBefore(i, ReduceOf(run));
+        NoteBytes(run);
+      }
       Instruction& instruction = edit_.at(i);
       if (instruction.kind() == Instruction::REDUCE || instruction.kind() == Instruction::NORM) {
         // Their channel does not wait for this one by itself.
-        if (last >= 0) instruction.add_after(static_cast<uint32_t>(last));
-        last = -1;
+        if (last_ >= 0) instruction.add_after(static_cast<uint32_t>(last_));
+        last_ = -1;
       }
       if (instruction.kind() != Instruction::RUN) continue;
       const Written& written = WrittenBy(instruction);
       if (written.gradients.empty()) continue;
       WaitForBytes(written, &instruction);
-      Instruction reduce;
-      reduce.set_kind(Instruction::REDUCE);
-      reduce.set_stage(instruction.stage());
-      reduce.set_phase(instruction.phase());
-      reduce.set_micro_batch(instruction.micro_batch());
-      reduce.set_bucket(static_cast<uint32_t>(written.gradients[0].of.bucket));
-      reduce.set_channel(channel);
-      reduce.set_seconds(written.seconds);
-      reduce.add_after(static_cast<uint32_t>(i));
-      last = edit_.InsertBehind(i, std::move(reduce));
-      for (const RunGradient& gradient : written.gradients) {
-        Reduced& reduced = reduced_[gradient.offset];
-        reduced = {last, std::max(reduced.end, EndOf(gradient))};
-      }
+      runs_[{static_cast<int>(instruction.stage()), instruction.phase(), static_cast<int>(instruction.micro_batch())}] =
+          i;
+      if (!places_.empty()) continue;
+      last_ = edit_.InsertBehind(i, ReduceOf(i));
+      NoteBytes(i);
     }
     edit_.Finish();
   }
 
  private:
+  Instruction ReduceOf(int run) {
+    const Instruction& of = edit_.at(run);
+    const Written& written = WrittenBy(of);
+    Instruction reduce;
+    reduce.set_kind(Instruction::REDUCE);
+    reduce.set_stage(of.stage());
+    reduce.set_phase(of.phase());
+    reduce.set_micro_batch(of.micro_batch());
+    reduce.set_bucket(static_cast<uint32_t>(written.gradients[0].of.bucket));
+    reduce.set_channel(channel_);
+    reduce.set_seconds(written.seconds);
+    reduce.add_after(static_cast<uint32_t>(run));
+    return reduce;
+  }
+
+  // The last REDUCE has the bytes that the RUN wrote.
+  void NoteBytes(int run) {
+    for (const RunGradient& gradient : WrittenBy(edit_.at(run)).gradients) {
+      Reduced& reduced = reduced_[gradient.offset];
+      reduced = {last_, std::max(reduced.end, EndOf(gradient))};
+    }
+  }
+
   struct Reduced {
     int handle = -1;
     uint64_t end = 0;
@@ -87,45 +110,50 @@ class RunReduces {
     const auto [found, is_new] = written_.try_emplace({run.stage(), run.phase()});
     if (!is_new) return found->second;
     const proto::StageProgram& stage = program_.stages(static_cast<int>(run.stage()));
-    found->second.gradients =
-        chunks_.GradientsOf(stage, *FindPhase(stage, run.phase()), PlaceOf(plan_, rank_));
+    found->second.gradients = chunks_.GradientsOf(stage, *FindPhase(stage, run.phase()), PlaceOf(plan_, rank_));
     if (!found->second.gradients.empty()) found->second.seconds = Seconds(found->second.gradients);
     return found->second;
   }
 
   // All but this replica's share from the others; every one adds up its own, adds it to its sum and clears the whole.
   double Seconds(const std::vector<RunGradient>& gradients) const {
-    const int replicas = static_cast<int>(chunks_.shards(gradients[0].of.bucket).size());
+    const int place = PlaceOf(plan_, rank_);
+    const std::vector<int> ranks = RanksAt(plan_, place);
     uint64_t bytes = 0;
     double add = 0;
     for (const RunGradient& gradient : gradients) {
       bytes += chunks_.GradientBytes(gradient.of);
-      const ShardPiece* piece = chunks_.PieceOf(gradient.of, 0);
+      const ShardPiece* piece = chunks_.PieceOf(gradient.of, place, 0);
       if (piece == nullptr) continue;
       const OpDesc desc = AccumulateOp(plan_.parameters(gradient.of.parameter), static_cast<int64_t>(piece->elements));
       add += costs_.Call(desc, desc.Key(), rank_).shared;
     }
-    const proto::Bucket& bucket = plan_.buckets(gradients[0].of.bucket);
-    const std::vector<int> ranks = RanksAt(plan_, static_cast<int>(bucket.owner()));
     return costs_.instruction_seconds() + ExchangeSeconds(costs_, bytes, ranks) +
-           costs_.Crowd(rank_) * (replicas * add + costs_.TrafficSeconds(bytes, rank_));
+           costs_.Crowd(rank_) * (ranks.size() * add + costs_.TrafficSeconds(bytes, rank_));
   }
 
   const proto::ExecutionPlan& plan_;
   const Chunks& chunks_;
   const CostModel& costs_;
+  const std::vector<RunReduce>& places_;
   const proto::Program& program_;
   const int rank_;
   ListEdit edit_;
+  const uint32_t channel_;
+  int last_ = -1;                                  // the newest REDUCE, while nothing waits for it
+  std::map<std::tuple<int, int, int>, int> runs_;  // by stage, phase and micro-batch: of RUNs that write gradients
   std::map<std::pair<uint32_t, int>, Written> written_;  // by (stage, phase)
   std::map<uint64_t, Reduced> reduced_;                  // by offset: the last REDUCE there
 };
 
 }  // namespace
 
-void ReduceRuns(const proto::ExecutionPlan& plan, const CostModel& costs, proto::Program* program) {
+void ReduceRuns(const proto::ExecutionPlan& plan, const CostModel& costs,
+                const std::vector<std::vector<RunReduce>>& places, proto::Program* program) {
   const Chunks chunks(plan);
-  for (int rank = 0; rank < program->ranks_size(); ++rank) RunReduces(plan, chunks, costs, program, rank).Write();
+  for (int rank = 0; rank < program->ranks_size(); ++rank) {
+    RunReduces(plan, chunks, costs, places[rank], program, rank).Write();
+  }
 }
 
 }  // namespace millrace

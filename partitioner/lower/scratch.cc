@@ -78,8 +78,7 @@ RunScratch LayOutScratch(const Flow& flow, const PhaseRun& run) {
     for (int v : graph.nodes[run.nodes[c]].outputs) touch(v, c);
   }
   const size_t values = intervals.size();
-  for (int c = 0; c < calls; ++c)
-    intervals.push_back({c, c, RoundUp(source.needs[run.nodes[c]].scratch_bytes)});
+  for (int c = 0; c < calls; ++c) intervals.push_back({c, c, RoundUp(source.needs[run.nodes[c]].scratch_bytes)});
 
   RunScratch scratch;
   std::vector<uint64_t> change(calls + 1, 0);

@@ -21,10 +21,7 @@ class Groups {
 
   void AddEdges(const proto::Program& program) {
     const int pipeline = PipelineRanks(plan_), replicas = std::max<int>(1, static_cast<int>(plan_.dp()));
-    std::vector<int> rank_of_stage(program.stages_size(), -1);
-    for (const proto::RankProgram& rank : program.ranks()) {
-      for (uint32_t stage : rank.stages()) rank_of_stage[stage] = static_cast<int>(rank.rank());
-    }
+    const std::vector<int> rank_of_stage = RankOfStages(program);
     for (const proto::Edge& edge : program.edges()) {
       const int from = rank_of_stage[edge.from_stage()], to = rank_of_stage[edge.to_stage()];
       if (from == to) continue;
@@ -37,13 +34,18 @@ class Groups {
 
   void AddTies(const proto::Bucket& bucket) {
     if (bucket.group_size() < 2) return;
-    const size_t owners = RanksAt(plan_, static_cast<int>(bucket.owner())).size();
+    std::vector<std::vector<int>> places;
+    for (uint32_t place : bucket.group()) places.push_back(RanksAt(plan_, static_cast<int>(place)));
+    const size_t owners = places[0].size();
+    const bool equal = std::all_of(places.begin(), places.end(), [&](const auto& p) { return p.size() == owners; });
+    if (!equal) {  // pieces go from many to many
+      std::vector<int> ranks;
+      for (const std::vector<int>& there : places) ranks.insert(ranks.end(), there.begin(), there.end());
+      return AddSet("ties", std::move(ranks), TransferGroup::TIES);
+    }
     for (size_t replica = 0; replica < owners; ++replica) {
       std::vector<int> ranks;
-      for (uint32_t place : bucket.group()) {
-        const std::vector<int> there = RanksAt(plan_, static_cast<int>(place));
-        if (replica < there.size()) ranks.push_back(there[replica]);
-      }
+      for (const std::vector<int>& there : places) ranks.push_back(there[replica]);
       AddSet("ties", std::move(ranks), TransferGroup::TIES);
     }
   }

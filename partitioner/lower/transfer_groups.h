@@ -12,9 +12,9 @@ namespace millrace {
 // direction. Taken from NCCL's documented defaults (NCCL_BUFFSIZE); no GPU has confirmed the sum.
 inline constexpr uint64_t kCommunicatorBytes = uint64_t{16} << 20;
 
-// Fills in plan->transfer_groups, in the order of the plan: each direction of each pair of ranks that an edge joins, each
-// set of ranks that holds a tied parameter, each set of replicas. Every rank's outside_bytes grows by its part, and by
-// that of the communicator of all ranks. Nothing for one rank. The plan has its ranks, programs and buckets.
+// Fills in plan->transfer_groups, in the order of the plan: each direction of each pair of ranks that an edge joins,
+// each set of ranks that holds a tied parameter, each set of replicas. Every rank's outside_bytes grows by its part,
+// and by that of the communicator of all ranks. Nothing for one rank. The plan has its ranks, programs and buckets.
 void AddTransferGroups(proto::ExecutionPlan* plan);
 
 }  // namespace millrace

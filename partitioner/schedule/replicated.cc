@@ -1,6 +1,7 @@
 #include "partitioner/schedule/replicated.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -40,8 +41,9 @@ void Fill(const std::vector<int>& in_flight, Schedule* schedule) {
   }
 }
 
-// Do the lists come to an end, each action waiting for its neighbour stages' of the same micro-batch?
-bool Ends(const Schedule& schedule, const std::vector<int>& replicas) {
+// Do the lists come to an end, each action waiting for its neighbour stages' of the same micro-batch, and where
+// replicas meet for theirs of the round before?
+bool Ends(const Schedule& schedule, const std::vector<int>& replicas, bool meet) {
   const int bases = static_cast<int>(replicas.size());
   std::vector<int> base_of(schedule.stages), forward(schedule.micro_batches, 0);
   std::vector<int> backward(schedule.micro_batches, bases);  // the last stage that has run it, from behind
@@ -49,6 +51,8 @@ bool Ends(const Schedule& schedule, const std::vector<int>& replicas) {
     for (int j = 0; j < replicas[base]; ++j) base_of[s++] = base;
   }
   std::vector<size_t> at(schedule.stages, 0);
+  // By stage of the cut, and backward or not: actions done.
+  std::vector<std::array<int, 2>> done(bases, {0, 0});
   for (bool moved = true; moved;) {
     moved = false;
     for (int s = 0; s < schedule.stages; ++s) {
@@ -57,6 +61,10 @@ bool Ends(const Schedule& schedule, const std::vector<int>& replicas) {
         int& f = forward[action.micro_batch];
         int& b = backward[action.micro_batch];
         if (action.phase == proto::F ? f != base_of[s] : b != base_of[s] + 1 || f != bases) break;
+        const int base = base_of[s];
+        int& passes = done[base][action.phase != proto::F];
+        if (meet && passes < action.micro_batch / replicas[base] * replicas[base]) break;
+        ++passes;
         action.phase == proto::F ? ++f : --b;
       }
     }
@@ -70,7 +78,7 @@ bool Ends(const Schedule& schedule, const std::vector<int>& replicas) {
 }  // namespace
 
 absl::StatusOr<Schedule> ReplicatedSchedule(const std::string& kind, const std::vector<int>& replicas,
-                                            int micro_batches) {
+                                            int micro_batches, bool meet) {
   if (kind != "gpipe" && kind != "1f1b") {
     return absl::InvalidArgumentError(
         absl::StrCat("schedule ", kind, " does not know stages with replicas of their own; gpipe and 1f1b do"));
@@ -89,7 +97,7 @@ absl::StatusOr<Schedule> ReplicatedSchedule(const std::string& kind, const std::
       in_flight[s] = (behind + count - 1) / count + more;
     }
     Fill(in_flight, &schedule);
-    if (Ends(schedule, replicas)) return schedule;
+    if (Ends(schedule, replicas, meet)) return schedule;
   }
   return absl::InternalError("no number of micro-batches in flight lets the stages' replicas come to an end");
 }

@@ -13,8 +13,7 @@ namespace millrace {
 namespace in_process {
 namespace {
 
-// A ticket is (generation << 32 | record index). The Wait that returns a group's outcome retires it; to wait for a
-// retired ticket again is harmless.
+// The Wait that returns a group's outcome retires it; to wait for a retired ticket again is harmless.
 class InProcessCommunicator : public Communicator {
  public:
   InProcessCommunicator(std::shared_ptr<Hub> hub, int rank) : hub_(std::move(hub)), rank_(rank) {}
@@ -42,7 +41,7 @@ class InProcessCommunicator : public Communicator {
 
   bool Done(Ticket ticket) override {
     if (hub_->aborted()) return true;
-    Record* record = Find(ticket);
+    Record* record = records().Find(ticket);
     return record == nullptr || record->failed.load() || (record->remaining.load() == 0 && Copied(*record));
   }
 
@@ -53,7 +52,7 @@ class InProcessCommunicator : public Communicator {
     for (const std::shared_ptr<Event>& copy : record->copies) {
       if (status.ok()) status = copy->Wait();
     }
-    Retire(record, static_cast<uint32_t>(ticket));
+    Retire(record, records().IndexOf(ticket));
     return status;
   }
 
@@ -89,6 +88,7 @@ class InProcessCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
+  Records<Record>& records() { return hub_->seat(rank_).records; }
   bool on_device() const { return hub_->seat(rank_).device.load() != nullptr; }
 
   absl::StatusOr<Ticket> PostAs(Stream* after, absl::Span<const Transfer> group) {
@@ -96,21 +96,13 @@ class InProcessCommunicator : public Communicator {
     for (const Transfer& transfer : group) MR_RETURN_IF_ERROR(Check(transfer));
     Seat& seat = hub_->seat(rank_);
     if (on_device()) RetireCopied();
-    if (seat.free.empty()) {
-      seat.free.push_back(static_cast<uint32_t>(seat.records.size()));
-      seat.records.emplace_back();
-      seat.records.back().rank = rank_;
-    }
-    const uint32_t index = seat.free.back();
+    const uint32_t index = seat.records.Take();
     Record& record = seat.records[index];
-    if (after != nullptr) {
-      if (record.begin == nullptr) {
-        MR_ASSIGN_OR_RETURN(record.begin, seat.device.load()->NewEvent());
-      }
-      MR_RETURN_IF_ERROR(after->Record(record.begin.get()));
+    if (absl::Status status = Follow(after, seat, &record); !status.ok()) {
+      seat.records.Retire(index);
+      return status;
     }
-    seat.free.pop_back();
-    record.open = true;
+    record.rank = rank_;
     record.follows = after != nullptr;
     record.device_waits = false;
     record.copies.clear();
@@ -119,16 +111,24 @@ class InProcessCommunicator : public Communicator {
     record.failed.store(false);
     record.remaining.store(static_cast<int>(group.size()));
     hub_->Offer(&record);
-    return (static_cast<Ticket>(record.generation) << 32) | index;
+    return seat.records.TicketOf(index);
+  }
+
+  static absl::Status Follow(Stream* after, Seat& seat, Record* record) {
+    if (after == nullptr) return absl::OkStatus();
+    if (record->begin == nullptr) {
+      MR_ASSIGN_OR_RETURN(record->begin, seat.device.load()->NewEvent());
+    }
+    return after->Record(record->begin.get());
   }
 
   // Waits until both halves of each transfer have met: then its copy is done, or queued on a device. nullptr: retired.
   absl::StatusOr<Record*> Meet(Ticket ticket, const std::function<std::string()>& what) {
     if (hub_->aborted()) return Aborted();
-    if ((ticket & 0xffffffffu) >= hub_->seat(rank_).records.size()) {
+    if (!records().Issued(ticket)) {
       return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
     }
-    Record* record = Find(ticket);
+    Record* record = records().Find(ticket);
     if (record == nullptr) return nullptr;
     absl::Status status = hub_->Await(
         rank_, [record] { return record->remaining.load() == 0 || record->failed.load(); }, what);
@@ -138,7 +138,7 @@ class InProcessCommunicator : public Communicator {
       status = absl::InvalidArgumentError(record->error);
     }
     if (status.ok()) return record;
-    Retire(record, static_cast<uint32_t>(ticket));
+    Retire(record, records().IndexOf(ticket));
     return status;
   }
 
@@ -149,9 +149,9 @@ class InProcessCommunicator : public Communicator {
 
   // What only streams have waited for.
   void RetireCopied() {
-    std::deque<Record>& records = hub_->seat(rank_).records;
-    for (uint32_t i = 0; i < records.size(); ++i) {
-      if (records[i].open && records[i].device_waits && Copied(records[i])) Retire(&records[i], i);
+    for (uint32_t i = 0; i < records().size(); ++i) {
+      Record& record = records()[i];
+      if (record.open && record.device_waits && Copied(record)) Retire(&record, i);
     }
   }
 
@@ -160,28 +160,16 @@ class InProcessCommunicator : public Communicator {
     return hub_->aborted() ? Aborted() : status;
   }
 
-  // nullptr: retired.
-  Record* Find(Ticket ticket) {
-    Seat& seat = hub_->seat(rank_);
-    const uint32_t index = static_cast<uint32_t>(ticket);
-    if (index >= seat.records.size()) return nullptr;
-    Record& record = seat.records[index];
-    return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
-  }
-
   void Retire(Record* record, uint32_t index) {
     if (record->remaining.load() != 0) hub_->Cancel(record);
     for (const std::shared_ptr<Event>& copy : record->copies) (void)copy->Wait();  // of a failed group
     record->copies.clear();
-    record->open = false;
-    ++record->generation;
-    hub_->seat(rank_).free.push_back(index);
+    records().Retire(index);
   }
 
   void CancelAll() {
-    Seat& seat = hub_->seat(rank_);
-    for (uint32_t i = 0; i < seat.records.size(); ++i) {
-      if (seat.records[i].open) Retire(&seat.records[i], i);
+    for (uint32_t i = 0; i < records().size(); ++i) {
+      if (records()[i].open) Retire(&records()[i], i);
     }
   }
 

@@ -23,24 +23,23 @@
 #include "kernels/device.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/first_error.h"
+#include "runtime/comm/records.h"
 
 namespace millrace::in_process {
 
 // One posted group.
-struct Record {
+struct Record : RecordBase {
   // By any thread.
   std::atomic<int> remaining{0};
   std::atomic<bool> failed{false};
   std::string error;  // guarded by the seat's mutex
   // By the owner only.
   int rank = 0;
-  bool open = false;
-  uint32_t generation = 0;
   std::vector<Transfer> transfers;
   // Of device memory.
-  std::unique_ptr<Event> begin;  // of the stream that the transfers come after; kept for the next use
-  bool follows = false;          // `begin` counts
-  bool device_waits = false;     // a stream waits for it: the owner gives it back when it sees it done
+  std::unique_ptr<Event> begin;                // of the stream that the transfers come after; kept for the next use
+  bool follows = false;                        // `begin` counts
+  bool device_waits = false;                   // a stream waits for it: the owner gives it back when it sees it done
   std::vector<std::shared_ptr<Event>> copies;  // guarded by the seat's mutex until `remaining` is zero
 };
 
@@ -64,8 +63,7 @@ struct alignas(64) Seat {
   std::mutex mutex;
   std::condition_variable wake;
   std::atomic<int> parked{0};
-  std::deque<Record> records;  // stable addresses; grows to the largest number of groups in flight. Owner only
-  std::vector<uint32_t> free;  // records that are not open. Owner only
+  Records<Record> records;  // owner only
   // Null: transfers are of the host's memory. Set before the first transfer.
   std::atomic<Device*> device{nullptr};
   std::unique_ptr<Stream> copying;                  // of this rank's copies. Owner only

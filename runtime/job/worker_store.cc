@@ -1,7 +1,6 @@
 #include "runtime/job/worker_store.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -61,7 +60,7 @@ absl::StatusOr<std::vector<TensorPart>> WorkerStore::parts() const {
   if (plan_.shard_optimizer() == 0) return ParameterStore::parts();
   std::map<int, std::vector<TensorPart>> divided;  // by parameter
   for (const proto::Bucket& bucket : plan_.buckets()) {
-    const std::vector<Shard> shards = ShardsOf(plan_, bucket);
+    const std::vector<Shard> shards = ShardsAt(plan_, bucket, static_cast<int>(bucket.owner()));
     const std::vector<int> ranks = RanksAt(plan_, static_cast<int>(bucket.owner()));
     for (size_t replica = 0; replica < shards.size(); ++replica) {
       const int rank = ranks[replica];
@@ -91,18 +90,15 @@ absl::StatusOr<std::vector<TensorPart>> WorkerStore::parts() const {
 absl::Status WorkerStore::ReadPart(const TensorPart& part, void* memory, uint64_t bytes) const {
   const Entry& entry = entries_[part.tensor];
   if (!IsDivided(entry)) return ParameterStore::ReadPart(part, memory, bytes);
-  MR_ASSIGN_OR_RETURN(const uint64_t all, TensorBytes(tensors_[part.tensor].type));
-  std::vector<char> whole(all);
-  MR_RETURN_IF_ERROR(ReadFrom(part.rank, entry, whole.data(), all));
-  std::memcpy(memory, whole.data() + part.begin * SizeOf(tensors_[part.tensor].type.dtype()), bytes);
-  return absl::OkStatus();
+  const uint64_t first = part.begin * static_cast<uint64_t>(SizeOf(tensors_[part.tensor].type.dtype()));
+  return ranks_.worker(part.rank).ReadRange(entry.parameter, entry.state, first, memory, bytes);
 }
 
 absl::Status WorkerStore::Read(int tensor, void* memory, uint64_t bytes) const {
   const Entry& entry = entries_[tensor];
   const auto elsewhere = [&](int rank) {
-    return absl::FailedPreconditionError(absl::StrCat("tensor ", tensors_[tensor].name, " is read from rank ", rank,
-                                                      ", which is in another process"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("tensor ", tensors_[tensor].name, " is read from rank ", rank, ", which is in another process"));
   };
   // Of what is divided every replica has its part; of the rest the first one's will do.
   for (int rank : IsDivided(entry) ? RanksAt(plan_, entry.rank) : std::vector<int>{entry.rank}) {

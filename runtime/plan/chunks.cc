@@ -20,7 +20,12 @@ bool DividesParameters(const proto::ExecutionPlan& plan) { return plan.shard_opt
 Chunks::Chunks(const proto::ExecutionPlan& plan) : plan_(plan), members_(plan.parameters_size()) {
   for (int b = 0; b < plan.buckets_size(); ++b) {
     const proto::Bucket& bucket = plan.buckets(b);
-    shards_.push_back(ShardsOf(plan, bucket));
+    const int owner = static_cast<int>(bucket.owner());
+    shards_.push_back({{owner, ShardsAt(plan, bucket, owner)}});
+    for (uint32_t place : bucket.group()) {
+      if (place == bucket.owner()) continue;
+      shards_[b].push_back({static_cast<int>(place), ShardsAt(plan, bucket, static_cast<int>(place))});
+    }
     for (int m = 0; m < bucket.parameters_size(); ++m) {
       const int p = static_cast<int>(bucket.parameters(m));
       members_[p] = {p, b, m};
@@ -72,9 +77,17 @@ std::vector<ChunkWeight> Chunks::WeightsOf(const proto::StageProgram& stage, int
   return weights;
 }
 
-const ShardPiece* Chunks::PieceOf(const BucketMember& of, int replica) const {
-  if (replica >= static_cast<int>(shards_[of.bucket].size())) return nullptr;
-  for (const ShardPiece& piece : shards_[of.bucket][replica].pieces) {
+const std::vector<Shard>& Chunks::shards(int bucket, int place) const {
+  for (const ShardsThere& there : shards_[bucket]) {
+    if (there.place == place) return there.shards;
+  }
+  return shards_[bucket].front().shards;
+}
+
+const ShardPiece* Chunks::PieceOf(const BucketMember& of, int place, int replica) const {
+  const std::vector<Shard>& shards = this->shards(of.bucket, place);
+  if (replica >= static_cast<int>(shards.size())) return nullptr;
+  for (const ShardPiece& piece : shards[replica].pieces) {
     if (piece.member == of.member) return &piece;
   }
   return nullptr;
@@ -90,16 +103,16 @@ uint64_t Chunks::WeightBytes(const BucketMember& of) const {
   return divisible.elements * divisible.weight_bytes;
 }
 
-int Chunks::ReplicasIn(const std::vector<RunGradient>& gradients) const {
-  return gradients.empty() ? 1 : static_cast<int>(shards_[gradients[0].of.bucket].size());
+int Chunks::ReplicasIn(const std::vector<RunGradient>& gradients, int place) const {
+  return gradients.empty() ? 1 : static_cast<int>(shards(gradients[0].of.bucket, place).size());
 }
 
-uint64_t Chunks::StagingStride(const std::vector<RunGradient>& gradients) const {
+uint64_t Chunks::StagingStride(const std::vector<RunGradient>& gradients, int place) const {
   uint64_t most = 0;
-  for (int r = 0; r < ReplicasIn(gradients); ++r) {
+  for (int r = 0; r < ReplicasIn(gradients, place); ++r) {
     uint64_t bytes = 0;
     for (const RunGradient& gradient : gradients) {
-      const ShardPiece* piece = PieceOf(gradient.of, r);
+      const ShardPiece* piece = PieceOf(gradient.of, place, r);
       if (piece == nullptr) continue;
       bytes += RoundUp(piece->elements * DivisibleOf(plan_.parameters(gradient.of.parameter)).gradient_bytes);
     }
@@ -108,8 +121,8 @@ uint64_t Chunks::StagingStride(const std::vector<RunGradient>& gradients) const 
   return most;
 }
 
-uint64_t Chunks::StagingBytes(const std::vector<RunGradient>& gradients) const {
-  return StagingStride(gradients) * static_cast<uint64_t>(ReplicasIn(gradients) - 1);
+uint64_t Chunks::StagingBytes(const std::vector<RunGradient>& gradients, int place) const {
+  return StagingStride(gradients, place) * static_cast<uint64_t>(ReplicasIn(gradients, place) - 1);
 }
 
 }  // namespace millrace

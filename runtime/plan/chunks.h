@@ -53,22 +53,27 @@ class Chunks {
   const BucketMember* MemberOf(int parameter) const {
     return members_[parameter].bucket < 0 ? nullptr : &members_[parameter];
   }
-  const std::vector<Shard>& shards(int bucket) const { return shards_[bucket]; }  // by replica
-  // What a replica sums of a member; nullptr: nothing, also where the bucket has fewer replicas.
-  const ShardPiece* PieceOf(const BucketMember& of, int replica) const;
+  // By replica of that place of the bucket; of a place that the bucket does not have: the owner's.
+  const std::vector<Shard>& shards(int bucket, int place) const;
+  // What a replica there sums of a member; nullptr: nothing, also where the place has fewer replicas.
+  const ShardPiece* PieceOf(const BucketMember& of, int place, int replica) const;
   uint64_t GradientBytes(const BucketMember& of) const;  // of the whole
   uint64_t WeightBytes(const BucketMember& of) const;
 
-  // At PhaseProgram.staging_offset, where gradients of one RUN arrive from the other replicas: one replica after the
-  // other, of each its gradients in order.
-  uint64_t StagingStride(const std::vector<RunGradient>& gradients) const;
-  uint64_t StagingBytes(const std::vector<RunGradient>& gradients) const;
+  // At PhaseProgram.staging_offset, where gradients of one RUN arrive from the other replicas of `place`: one replica
+  // after the other, of each its gradients in order.
+  uint64_t StagingStride(const std::vector<RunGradient>& gradients, int place) const;
+  uint64_t StagingBytes(const std::vector<RunGradient>& gradients, int place) const;
 
  private:
-  int ReplicasIn(const std::vector<RunGradient>& gradients) const;
+  int ReplicasIn(const std::vector<RunGradient>& gradients, int place) const;
 
   const proto::ExecutionPlan& plan_;
-  std::vector<std::vector<Shard>> shards_;                   // by bucket
+  struct ShardsThere {
+    int place = -1;
+    std::vector<Shard> shards;
+  };
+  std::vector<std::vector<ShardsThere>> shards_;             // by bucket; the owner's first
   std::vector<BucketMember> members_;                        // by parameter
   absl::flat_hash_map<std::string, int> parameter_of_name_;  // of trainable ones
   struct Place {

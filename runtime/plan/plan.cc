@@ -84,6 +84,14 @@ bool HasReplicas(const proto::ExecutionPlan& plan) {
   return false;
 }
 
+std::vector<int> RankOfStages(const proto::Program& program) {
+  std::vector<int> rank_of_stage(program.stages_size(), -1);
+  for (const proto::RankProgram& rank : program.ranks()) {
+    for (uint32_t stage : rank.stages()) rank_of_stage[stage] = static_cast<int>(rank.rank());
+  }
+  return rank_of_stage;
+}
+
 uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot) {
   if (value.pool() < 0) return value.offset();
   const proto::Pool& pool = rank.pools(value.pool());

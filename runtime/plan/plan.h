@@ -38,6 +38,9 @@ std::vector<int> RanksAt(const proto::ExecutionPlan& plan, int place);
 // Are there any?
 bool HasReplicas(const proto::ExecutionPlan& plan);
 
+// The rank of the pipeline that runs each stage; -1: none does.
+std::vector<int> RankOfStages(const proto::Program& program);
+
 // Arena offset of a value in a slot of its pool (slot is ignored for values with a fixed address).
 uint64_t AddressOf(const proto::RankProgram& rank, const proto::Value& value, uint32_t slot);
 

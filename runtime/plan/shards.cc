@@ -42,10 +42,10 @@ std::vector<Shard> ShardsOf(const std::vector<Divisible>& parameters, uint64_t b
   return shards;
 }
 
-std::vector<Shard> ShardsOf(const proto::ExecutionPlan& plan, const proto::Bucket& bucket) {
+std::vector<Shard> ShardsAt(const proto::ExecutionPlan& plan, const proto::Bucket& bucket, int place) {
   std::vector<Divisible> parameters;
   for (uint32_t p : bucket.parameters()) parameters.push_back(DivisibleOf(plan.parameters(static_cast<int>(p))));
-  const size_t replicas = RanksAt(plan, static_cast<int>(bucket.owner())).size();
+  const size_t replicas = RanksAt(plan, place).size();
   return ShardsOf(parameters, plan.norm_block_elements(), static_cast<int>(std::max<size_t>(1, replicas)));
 }
 

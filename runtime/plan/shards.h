@@ -15,9 +15,9 @@
 namespace millrace {
 
 struct ShardPiece {
-  int member = 0;             // index into bucket.parameters
-  uint64_t first = 0;         // element of the parameter
-  uint64_t elements = 0;      // more than 0
+  int member = 0;         // index into bucket.parameters
+  uint64_t first = 0;     // element of the parameter
+  uint64_t elements = 0;  // more than 0
   // Bytes from the beginning of the shard, multiples of 256: of its accumulators, and of its weights.
   uint64_t shard_offset = 0;
   uint64_t weight_offset = 0;
@@ -43,9 +43,9 @@ Divisible DivisibleOf(const proto::PlannedParameter& parameter);
 // A shard for each replica, of as many elements as blocks allow. block > 0, replicas > 0.
 std::vector<Shard> ShardsOf(const std::vector<Divisible>& parameters, uint64_t block, int replicas);
 
-// Of a bucket of a plan, for each of RanksAt its owner. REQUIRES: its parameters are indices into the plan's and have a
-// size.
-std::vector<Shard> ShardsOf(const proto::ExecutionPlan& plan, const proto::Bucket& bucket);
+// Of a bucket of a plan at one of its places, for each of RanksAt it; what is summed over replicas and stepped is the
+// owner's. REQUIRES: its parameters are indices into the plan's and have a size.
+std::vector<Shard> ShardsAt(const proto::ExecutionPlan& plan, const proto::Bucket& bucket, int place);
 
 // Bytes that every replica sets aside for its shard: at each of bucket.shard_state_offsets and at
 // GradientPlace.shard_offset; at ParameterPlace.weight_offset of a divided weight; and for the arrivals from the others

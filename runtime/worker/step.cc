@@ -135,7 +135,7 @@ absl::Status StepRunner::ReadGradient(int parameter, void* memory, uint64_t byte
 }
 
 void StepRunner::Wrote(int parameter, int state) {
-  Owned* const owned = const_cast<Owned*>(FindOwned(parameter));
+  Owned* const owned = FindOwned(parameter);
   if (owned == nullptr || owned->widen == nullptr) return;
   if (state < 0) owned->weight_written = true;
   if (state == StatesOf(*owned) - 1) owned->master_written = true;
@@ -196,7 +196,7 @@ absl::StatusOr<StepRunner::TensorPart> StepRunner::Weight(int parameter) const {
     MR_ASSIGN_OR_RETURN(char* whole, arena_.At(place->weight_offset(), bytes, what));
     return TensorPart{whole, 0, bytes};
   }
-  const ShardPiece* const piece = chunks_.PieceOf(*of, replicas_.me());
+  const ShardPiece* const piece = chunks_.PieceOf(*of, place_, replicas_.me());
   if (piece == nullptr) return TensorPart{};
   const uint64_t size = SizeOf(planned.type().dtype());
   MR_ASSIGN_OR_RETURN(char* at, arena_.At(place->weight_offset() + piece->weight_offset, piece->elements * size, what));

@@ -106,7 +106,11 @@ class StepRunner {
   absl::Status BindBucket(int index);
   absl::Status BindOwned(int index, BoundBucket* bound);
   absl::Status BindPlaces(int index, BoundBucket* bound, Places* places);
+  void SendUse(int bucket, int member, int slot, char* gradient, const ShardPiece* piece, Places* places) const;
+  absl::Status TakeUse(int bucket, int member, int slot, int from, const ShardPiece* piece, Owned* owned,
+                       Places* places) const;
   absl::Status BindGather(int index, BoundBucket* bound);
+  absl::Status CopyWeight(int parameter, int there, uint64_t tag, ReplicaWork::Part* copies) const;
   absl::Status BindParts(const proto::Bucket& bucket, int member, Owned* owned);
   absl::Status BindStates(const proto::Bucket& bucket, int member, Owned* owned);
   absl::Status BindKernels(Owned* owned);
@@ -118,12 +122,15 @@ class StepRunner {
   bool replicas_first() const { return ReplicasFirst(plan_); }
   int level() const { return static_cast<int>(plan_.shard_optimizer()); }
   bool owns(const proto::Bucket& bucket) const { return static_cast<int>(bucket.owner()) == place_; }
-  int InReplica(int place) const { return RanksAt(plan_, place)[replicas_.me()]; }  // the rank of this replica there
   const proto::ParameterPlace* PlaceHere(const proto::PlannedParameter& parameter) const;  // nullptr: none
+  BucketMember MemberAt(int bucket, int member) const {
+    return {static_cast<int>(plan_.buckets(bucket).parameters(member)), bucket, member};
+  }
   const ShardPiece* MyPiece(int bucket, int member) const;
   std::vector<DividedTensor> Divided(int index, const BoundBucket& bound, bool weights) const;
   int StatesOf(const Owned& owned) const;
   const Owned* FindOwned(int parameter) const;
+  Owned* FindOwned(int parameter) { return const_cast<Owned*>(std::as_const(*this).FindOwned(parameter)); }
 
   const proto::ExecutionPlan& plan_;
   const int rank_;

@@ -3,7 +3,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
+#include "runtime/plan/alignment.h"
 #include "runtime/plan/op_descs.h"
+#include "runtime/plan/ties.h"
 #include "runtime/worker/step.h"
 #include "runtime/worker/tags.h"
 
@@ -104,7 +106,7 @@ absl::Status StepRunner::BindOwned(int index, BoundBucket* bound) {
 }
 
 const ShardPiece* StepRunner::MyPiece(int bucket, int member) const {
-  return chunks_.PieceOf({static_cast<int>(plan_.buckets(bucket).parameters(member)), bucket, member}, replicas_.me());
+  return chunks_.PieceOf(MemberAt(bucket, member), place_, replicas_.me());
 }
 
 // Accumulators of all places, of whole gradients or of this replica's pieces.
@@ -141,21 +143,66 @@ absl::Status StepRunner::BindPlaces(int index, BoundBucket* bound, Places* place
       }
       const int slot = staged++;
       if (nothing) continue;
-      const uint64_t tag = TransferTag(TagKind::kReduce, 0, index, slot);
       if (mine != nullptr) {
-        places->transfers.push_back({true, InReplica(owner), tag, mine, bytes});
+        SendUse(index, i, slot, mine, piece, places);
         places->cleared.push_back({mine, bytes});
       } else if (owned != nullptr) {
-        if (slot >= bucket.staging_offsets_size()) {
-          return absl::FailedPreconditionError(
-              absl::StrCat(what, " has no staging: the plan gives ", bucket.staging_offsets_size(), " places"));
-        }
-        MR_ASSIGN_OR_RETURN(char* staging, arena_.At(bucket.staging_offsets(slot), bytes, what));
-        places->transfers.push_back({false, InReplica(use.place), tag, staging, bytes});
-        owned->summands.push_back(staging);
+        MR_RETURN_IF_ERROR(TakeUse(index, i, slot, use.place, piece, owned, places));
       }
     }
   }
+  return absl::OkStatus();
+}
+
+// The gradient of a use on this rank, or its piece, goes to the owner's place.
+void StepRunner::SendUse(int bucket, int member, int slot, char* gradient, const ShardPiece* piece,
+                         Places* places) const {
+  const BucketMember of = MemberAt(bucket, member);
+  const int owner = static_cast<int>(plan_.buckets(bucket).owner());
+  const std::vector<int> ranks = RanksAt(plan_, owner);
+  const uint64_t tag = TransferTag(TagKind::kReduce, 0, bucket, slot);
+  if (!replicas_first()) {
+    const int rank = ranks[OwnerReplicaOf(replicas_.me(), static_cast<int>(ranks.size()))];
+    places->transfers.push_back({true, rank, tag, gradient, chunks_.GradientBytes(of)});
+    return;
+  }
+  const uint64_t size = DivisibleOf(plan_.parameters(of.parameter)).gradient_bytes;
+  for (const CommonElements& common : CommonWith(chunks_, of, owner, piece->first, piece->elements)) {
+    char* const at = gradient + (common.first - piece->first) * size;
+    places->transfers.push_back({true, ranks[common.replica], tag, at, common.elements * size});
+  }
+}
+
+// The owner takes what the replicas at `from` have of a use.
+absl::Status StepRunner::TakeUse(int bucket, int member, int slot, int from, const ShardPiece* piece, Owned* owned,
+                                 Places* places) const {
+  const BucketMember of = MemberAt(bucket, member);
+  const auto& offsets = plan_.buckets(bucket).staging_offsets();
+  if (slot >= offsets.size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("use ", slot, " on another rank has no staging: the plan gives ", offsets.size(), " places"));
+  }
+  const std::vector<int> ranks = RanksAt(plan_, from);
+  const uint64_t tag = TransferTag(TagKind::kReduce, 0, bucket, slot);
+  const uint64_t size = DivisibleOf(plan_.parameters(of.parameter)).gradient_bytes;
+  const std::string what = absl::StrCat("staging of use ", slot, " on another rank");
+  if (!replicas_first()) {
+    const uint64_t bytes = chunks_.GradientBytes(of);
+    uint64_t offset = offsets[slot];
+    for (int replica : ReplicasWith(replicas_.me(), replicas_.count(), static_cast<int>(ranks.size()))) {
+      MR_ASSIGN_OR_RETURN(char* staging, arena_.At(offset, bytes, what));
+      places->transfers.push_back({false, ranks[replica], tag, staging, bytes});
+      owned->summands.push_back(staging);
+      offset += RoundUp(bytes);
+    }
+    return absl::OkStatus();
+  }
+  MR_ASSIGN_OR_RETURN(char* staging, arena_.At(offsets[slot], piece->elements * size, what));
+  for (const CommonElements& common : CommonWith(chunks_, of, from, piece->first, piece->elements)) {
+    char* const at = staging + (common.first - piece->first) * size;
+    places->transfers.push_back({false, ranks[common.replica], tag, at, common.elements * size});
+  }
+  owned->summands.push_back(staging);
   return absl::OkStatus();
 }
 
@@ -242,7 +289,7 @@ absl::Status StepRunner::FindZeroed() {
     const proto::ParameterPlace* place = PlaceHere(plan_.parameters(p));
     if (place == nullptr || chunks_.MemberOf(p) == nullptr) continue;
     const uint64_t bytes = GradientSpec(plan_.parameters(p)).bytes();
-    const uint64_t shard = ShardBytes(chunks_.shards(chunks_.MemberOf(p)->bucket));
+    const uint64_t shard = ShardBytes(chunks_.shards(chunks_.MemberOf(p)->bucket, place_));
     for (const proto::GradientPlace& use : place->gradients()) {
       MR_ASSIGN_OR_RETURN(char* whole, arena_.At(use.offset(), bytes, "a gradient"));
       zeroed_.push_back({whole, bytes});

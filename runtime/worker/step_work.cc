@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/status_macros.h"
 #include "runtime/plan/op_descs.h"
+#include "runtime/plan/ties.h"
 #include "runtime/worker/step.h"
 #include "runtime/worker/tags.h"
 
@@ -26,7 +27,7 @@ std::vector<DividedTensor> StepRunner::Divided(int index, const BoundBucket& bou
     tensor.whole = weights ? owned.weight : owned.whole;
     tensor.name = m;
     for (int r = 0; r < replicas_.count(); ++r) {
-      tensor.pieces.push_back(chunks_.PieceOf({owned.parameter, index, static_cast<int>(m)}, r));
+      tensor.pieces.push_back(chunks_.PieceOf({owned.parameter, index, static_cast<int>(m)}, place_, r));
     }
     const ShardPiece* const mine = tensor.pieces[replicas_.me()];
     if (mine != nullptr) tensor.piece = tensor.whole + mine->first * tensor.element_bytes;
@@ -54,7 +55,7 @@ absl::Status StepRunner::MakeReduce(int index, Places places, BoundBucket* bound
   }
   const std::vector<DividedTensor> tensors = Divided(index, *bound, /*weights=*/false);
   if (!replicas_first()) {
-    const std::vector<Shard>& shards = chunks_.shards(index);
+    const std::vector<Shard>& shards = chunks_.shards(index, place_);
     char* staging = nullptr;
     if (ReplicaStagingBytes(shards) > 0) {
       MR_ASSIGN_OR_RETURN(staging, arena_.At(bucket.replica_staging_offset(), ReplicaStagingBytes(shards),
@@ -99,17 +100,32 @@ absl::Status StepRunner::BindGather(int index, BoundBucket* bound) {
       const int other = static_cast<int>(place.rank());
       if (other == owner) continue;
       const uint64_t tag = TransferTag(TagKind::kGather, 0, index, copy++);
-      if (place_ != owner && place_ != other) continue;
-      if (PlaceHere(parameter) == nullptr) {
-        return absl::FailedPreconditionError(absl::StrCat("no copy of ", parameter.name()));
+      if (place_ == owner || place_ == other) {
+        MR_RETURN_IF_ERROR(CopyWeight(static_cast<int>(p), place_ == owner ? other : owner, tag, &copies));
       }
-      MR_ASSIGN_OR_RETURN(const TensorPart mine, Weight(static_cast<int>(p)));
-      if (mine.bytes == 0) continue;
-      copies.transfers.push_back(
-          {place_ == owner, InReplica(place_ == owner ? other : owner), tag, mine.at, mine.bytes});
     }
   }
   if (!copies.transfers.empty()) bound->gather.Add(std::move(copies));
+  return absl::OkStatus();
+}
+
+// What this rank has of the weight, from the owner's place or to another: `there`.
+absl::Status StepRunner::CopyWeight(int parameter, int there, uint64_t tag, ReplicaWork::Part* copies) const {
+  const BucketMember& of = *chunks_.MemberOf(parameter);
+  const bool send = owns(plan_.buckets(of.bucket));
+  const std::vector<int> ranks = RanksAt(plan_, there);
+  MR_ASSIGN_OR_RETURN(const TensorPart mine, Weight(parameter));
+  if (DividesParameters(plan_)) {
+    const uint64_t size = DivisibleOf(plan_.parameters(parameter)).weight_bytes;
+    for (const CommonElements& common : CommonWith(chunks_, of, there, mine.first / size, mine.bytes / size)) {
+      copies->transfers.push_back(
+          {send, ranks[common.replica], tag, mine.at + common.first * size - mine.first, common.elements * size});
+    }
+    return absl::OkStatus();
+  }
+  const std::vector<int> with = send ? ReplicasWith(replicas_.me(), replicas_.count(), static_cast<int>(ranks.size()))
+                                     : std::vector<int>{OwnerReplicaOf(replicas_.me(), static_cast<int>(ranks.size()))};
+  for (int replica : with) copies->transfers.push_back({send, ranks[replica], tag, mine.at, mine.bytes});
   return absl::OkStatus();
 }
 
@@ -132,7 +148,7 @@ absl::StatusOr<ReplicaWork*> StepRunner::reduce_run(const proto::StageProgram& s
     tensor.parameter = &plan_.parameters(gradient.of.parameter);
     tensor.element_bytes = DivisibleOf(*tensor.parameter).gradient_bytes;
     tensor.name = tensors.size() - 1;
-    for (int r = 0; r < replicas_.count(); ++r) tensor.pieces.push_back(chunks_.PieceOf(gradient.of, r));
+    for (int r = 0; r < replicas_.count(); ++r) tensor.pieces.push_back(chunks_.PieceOf(gradient.of, place_, r));
     const uint64_t bytes = chunks_.GradientBytes(gradient.of);
     MR_ASSIGN_OR_RETURN(tensor.whole, arena_.At(gradient.offset, bytes, "a gradient"));
     cleared.push_back({tensor.whole, bytes});
@@ -145,13 +161,13 @@ absl::StatusOr<ReplicaWork*> StepRunner::reduce_run(const proto::StageProgram& s
     sums.push_back({add, tensor.whole + mine->first * tensor.element_bytes, sum});
   }
   char* staging = nullptr;
-  const uint64_t staged = chunks_.StagingBytes(gradients);
+  const uint64_t staged = chunks_.StagingBytes(gradients, place_);
   if (staged > 0) {
     MR_ASSIGN_OR_RETURN(staging, arena_.At(program->staging_offset(), staged, "staging of a RUN's gradients"));
   }
   const uint64_t group = FirstReplicaOf(stage) * 8 + phase;
   MR_ASSIGN_OR_RETURN(ReplicaWork::Part part, replicas_.AddUp(tensors, Replicas::Purpose::kRunScatter, group, staging,
-                                                              chunks_.StagingStride(gradients), &kernels_));
+                                                              chunks_.StagingStride(gradients, place_), &kernels_));
   part.then = [this, add = std::move(part.then), sums, cleared](Stream& stream) -> absl::Status {
     MR_RETURN_IF_ERROR(add(stream));
     for (const Sum& sum : sums) MR_RETURN_IF_ERROR(kernels_.Run(stream, *sum.add, &sum.from, &sum.to));
@@ -173,7 +189,7 @@ absl::StatusOr<ReplicaWork*> StepRunner::gather_chunk(int program, const proto::
     tensor.element_bytes = DivisibleOf(*tensor.parameter).weight_bytes;
     tensor.name = tensors.size() - 1;
     MR_ASSIGN_OR_RETURN(tensor.whole, arena_.At(weight.offset, chunks_.WeightBytes(weight.of), "a chunk's weight"));
-    for (int r = 0; r < replicas_.count(); ++r) tensor.pieces.push_back(chunks_.PieceOf(weight.of, r));
+    for (int r = 0; r < replicas_.count(); ++r) tensor.pieces.push_back(chunks_.PieceOf(weight.of, place_, r));
     MR_ASSIGN_OR_RETURN(const TensorPart mine, Weight(weight.of.parameter));
     tensor.piece = mine.at;
   }

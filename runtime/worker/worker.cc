@@ -123,6 +123,16 @@ class PlanWorker : public Worker {
     return stream_->CopyIn(part.at, static_cast<const char*>(memory) + part.first, part.bytes);
   }
 
+  absl::Status ReadRange(int parameter, int k, uint64_t first, void* memory, uint64_t bytes) const override {
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, k < 0 ? Weight(parameter) : State(parameter, k));
+    if (first < part.first || bytes > part.bytes || first - part.first > part.bytes - bytes) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", options_.rank, " keeps bytes ", part.first, " to ",
+                                                     part.first + part.bytes, " of parameter ", parameter, "; ", first,
+                                                     " to ", first + bytes, " were asked for"));
+    }
+    return stream_->CopyOut(memory, part.at + (first - part.first), bytes);
+  }
+
   void KeepGradients(bool keep) override { step_->KeepGradients(keep); }
 
   absl::Status ReadGradient(int parameter, void* memory, uint64_t bytes) const override {
@@ -144,11 +154,22 @@ class PlanWorker : public Worker {
   }
 
   // This rank's copy, or its part of one. NOT_FOUND when it has none.
-  absl::StatusOr<StepRunner::TensorPart> Weight(int parameter, uint64_t bytes) const {
+  absl::StatusOr<StepRunner::TensorPart> Weight(int parameter) const {
     if (parameter < 0 || parameter >= plan_.parameters_size()) {
       return absl::InvalidArgumentError(absl::StrCat("parameter ", parameter, " of ", plan_.parameters_size()));
     }
-    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, step_->Weight(parameter));
+    return step_->Weight(parameter);
+  }
+  absl::StatusOr<StepRunner::TensorPart> State(int parameter, int k) const {
+    const absl::optional<StepRunner::TensorPart> state = step_->State(parameter, k);
+    if (state.has_value()) return *state;
+    return absl::NotFoundError(
+        absl::StrCat("rank ", options_.rank, " keeps no optimizer state ", k, " of parameter ", parameter));
+  }
+
+  // The same, where `bytes` is the size of the whole.
+  absl::StatusOr<StepRunner::TensorPart> Weight(int parameter, uint64_t bytes) const {
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart part, Weight(parameter));
     const proto::PlannedParameter& planned = plan_.parameters(parameter);
     MR_RETURN_IF_ERROR(
         CheckBytes(absl::StrCat("parameter ", planned.name()), TensorSpec::Of(planned.type()).bytes(), bytes));
@@ -156,14 +177,10 @@ class PlanWorker : public Worker {
   }
 
   absl::StatusOr<StepRunner::TensorPart> State(int parameter, int k, uint64_t bytes) const {
-    const absl::optional<StepRunner::TensorPart> state = step_->State(parameter, k);
-    if (!state.has_value()) {
-      return absl::NotFoundError(
-          absl::StrCat("rank ", options_.rank, " keeps no optimizer state ", k, " of parameter ", parameter));
-    }
+    MR_ASSIGN_OR_RETURN(const StepRunner::TensorPart state, State(parameter, k));
     MR_RETURN_IF_ERROR(CheckBytes(absl::StrCat("optimizer state ", k, " of parameter ", parameter),
                                   step_->StateBytes(parameter), bytes));
-    return *state;
+    return state;
   }
 
   const proto::ExecutionPlan& plan_;

@@ -102,6 +102,8 @@ class Worker {
   virtual absl::Status WriteParameter(int parameter, const void* memory, uint64_t bytes) = 0;
   virtual absl::Status ReadState(int parameter, int k, void* memory, uint64_t bytes) const = 0;
   virtual absl::Status WriteState(int parameter, int k, const void* memory, uint64_t bytes) = 0;
+  // Bytes [first, first + bytes) of a state, or with k = -1 of the parameter; INVALID_ARGUMENT when not all are here.
+  virtual absl::Status ReadRange(int parameter, int k, uint64_t first, void* memory, uint64_t bytes) const = 0;
   // The parameter's summed gradient of the last TrainStep, as it stood before NORM. Kept only when asked for
   // beforehand: a copy on the host, for parity checks and tests.
   virtual void KeepGradients(bool keep) = 0;

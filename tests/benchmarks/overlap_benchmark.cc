@@ -1,9 +1,14 @@
 // How much of REDUCE goes on beside the runs: a step of two replicas without it, with it as planned, and with it behind
-// everything, in turns, over gloo and in process. Prints the median step without, the medians of how much longer the other
-// two of the same turn were (what is exposed, and REDUCE alone), and the one over the other.
+// everything, in turns, over gloo and in process. Prints the median step without, the medians of how much longer the
+// other two of the same turn were (what is exposed, and REDUCE alone), the one over the other, and how much more
+// processor time a rank took with REDUCE than without.
 //
 //   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15]
-//   [vocabulary=2048] [bucket_mib=2; 0: as the predicted step says]
+//   [vocabulary=2048] [bucket_mib=2; 0: as the predicted step says] [kernels=compute]
+//
+// kernels=wait: those of RUNs take as long as their first call took, but leave the processor alone, as on a device.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -20,6 +25,7 @@
 #include "runtime/comm/exchange.h"
 #include "runtime/comm/gloo/gloo.h"
 #include "runtime/worker/worker.h"
+#include "tests/benchmarks/waiting_device.h"
 #include "tests/parity/run_plan.h"
 
 namespace millrace {
@@ -66,10 +72,23 @@ proto::ExecutionPlan Changed(proto::ExecutionPlan plan, Variant variant) {
   return plan;
 }
 
+// User and system time of the process so far.
+double ProcessorMs() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  const auto ms = [](const timeval& t) { return t.tv_sec * 1e3 + t.tv_usec * 1e-3; };
+  return ms(usage.ru_utime) + ms(usage.ru_stime);
+}
+
+struct StepTime {
+  double ms = 0;
+  double processor_ms = 0;  // of one rank
+};
+
 // Two workers and what they talk over.
 class Pair {
  public:
-  Pair(proto::ExecutionPlan plan, bool gloo) : plan_(std::move(plan)), gloo_(gloo) {}
+  Pair(proto::ExecutionPlan plan, bool gloo, bool wait) : plan_(std::move(plan)), gloo_(gloo), wait_(wait) {}
 
   absl::Status Start() {
     std::vector<std::unique_ptr<Exchange>> exchanges = MakeInProcessExchanges(2);
@@ -79,6 +98,7 @@ class Pair {
         MR_ASSIGN_OR_RETURN(communicators_[rank], MakeGlooCommunicator(*exchanges[rank]));
       }
       MR_ASSIGN_OR_RETURN(devices_[rank], OpenDevice("cpu", {.index = rank, .threads = 1}));
+      if (wait_) devices_[rank] = MakeWaitingDevice(std::move(devices_[rank]));
       WorkerOptions options;
       options.rank = rank;
       options.device = devices_[rank].get();
@@ -90,15 +110,16 @@ class Pair {
     });
   }
 
-  // Milliseconds of one step.
-  absl::StatusOr<double> Step() {
+  absl::StatusOr<StepTime> Step() {
     StepSettings settings;
     settings.step = steps_;
     settings.optimizer_step = ++steps_;
     settings.learning_rate = 1e-4;
+    const double processor = ProcessorMs();
     const auto start = std::chrono::steady_clock::now();
     MR_RETURN_IF_ERROR(Both([&](int rank) { return workers_[rank]->TrainStep(settings).status(); }));
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    return StepTime{std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count(),
+                    (ProcessorMs() - processor) / 2};
   }
 
  private:
@@ -113,7 +134,7 @@ class Pair {
   }
 
   const proto::ExecutionPlan plan_;
-  const bool gloo_;
+  const bool gloo_, wait_;
   uint64_t steps_ = 0;
   std::unique_ptr<Device> devices_[2];
   std::vector<std::unique_ptr<Communicator>> communicators_;
@@ -126,9 +147,10 @@ double Median(std::vector<double> values) {
 }
 
 absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t micro_batches, int steps,
-                 int64_t bucket_mib) {
+                 int64_t bucket_mib, bool wait) {
   MR_ASSIGN_OR_RETURN(const proto::Model model, MakeGpt2(model_options));
-  std::printf("%-10s %5s %9s  %9s %9s %9s  %8s\n", "over", "level", "buckets", "without", "reduce", "exposed", "share");
+  std::printf("%-10s %5s %9s  %9s %9s %9s  %8s %9s\n", "over", "level", "buckets", "without", "reduce", "exposed",
+              "share", "processor");
   for (const bool gloo : {true, false}) {
     for (const int level : {0, 1}) {
       PartitionOptions options = OptionsFor("cpu", 2);
@@ -141,26 +163,28 @@ absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t 
       options.with_eval = options.with_logits = false;
       MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanFor(model, options));
       std::vector<std::unique_ptr<Pair>> pairs;
-      std::vector<double> times[3];
+      std::vector<StepTime> times[3];
       for (const Variant variant : {kWithout, kPlanned, kBehind}) {
-        pairs.push_back(std::make_unique<Pair>(Changed(plan, variant), gloo));
+        pairs.push_back(std::make_unique<Pair>(Changed(plan, variant), gloo, wait));
         MR_RETURN_IF_ERROR(pairs.back()->Start());
         MR_RETURN_IF_ERROR(pairs.back()->Step().status());
       }
       for (int step = 0; step < steps; ++step) {
         for (int v = 0; v < 3; ++v) {
-          MR_ASSIGN_OR_RETURN(const double ms, pairs[v]->Step());
-          times[v].push_back(ms);
+          MR_ASSIGN_OR_RETURN(const StepTime time, pairs[v]->Step());
+          times[v].push_back(time);
         }
       }
-      std::vector<double> exposed, alone;
+      std::vector<double> without, exposed, alone, processor;
       for (int step = 0; step < steps; ++step) {
-        exposed.push_back(times[kPlanned][step] - times[kWithout][step]);
-        alone.push_back(times[kBehind][step] - times[kWithout][step]);
+        without.push_back(times[kWithout][step].ms);
+        exposed.push_back(times[kPlanned][step].ms - times[kWithout][step].ms);
+        alone.push_back(times[kBehind][step].ms - times[kWithout][step].ms);
+        processor.push_back(times[kPlanned][step].processor_ms - times[kWithout][step].processor_ms);
       }
-      std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %8.2f\n", gloo ? "gloo" : "in_process", level,
-                  plan.buckets_size(), Median(times[kWithout]), Median(alone), Median(exposed),
-                  Median(exposed) / Median(alone));
+      std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %8.2f %6.1f ms\n", gloo ? "gloo" : "in_process", level,
+                  plan.buckets_size(), Median(without), Median(alone), Median(exposed), Median(exposed) / Median(alone),
+                  Median(processor));
     }
   }
   return absl::OkStatus();
@@ -177,7 +201,9 @@ int main(int argc, char** argv) {
   model.heads = std::max<int64_t>(1, model.width / 64);
   model.context = number(3, 128);
   model.vocabulary = number(7, 2048);
-  const absl::Status status = millrace::Run(model, number(4, 4), number(5, 4), static_cast<int>(number(6, 15)), number(8, 2));
+  const bool wait = argc > 9 && std::string(argv[9]) == "wait";
+  const absl::Status status =
+      millrace::Run(model, number(4, 4), number(5, 4), static_cast<int>(number(6, 15)), number(8, 2), wait);
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }

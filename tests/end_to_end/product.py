@@ -73,8 +73,7 @@ class Product:
         self.environment = {name: value for name, value in os.environ.items() if not LAUNCHERS.match(name)}
         self.environment.update(TMPDIR=folder, PMIX_SERVER_TMPDIR=folder)
         runs.write_text(self.text)
-        # Weights are not tied: stages with 3 replicas and 1 could not add them up together.
-        self.call('model', 'gpt2', '--layers=4', '--heads=2', '--width=32', '--vocab=256', '--context=32', '--no-tied',
+        self.call('model', 'gpt2', '--layers=4', '--heads=2', '--width=32', '--vocab=256', '--context=32',
                   '--dropout=0.1', f'--out={self.graph}', check=True)
         self.plans = {}
         doctor = self.call('doctor', '--json', check=True).stdout

@@ -105,7 +105,8 @@ class Battery {
     auto wanted = RunPlan(*plan, MutantRun(kSteps));
     ASSERT_TRUE(wanted.ok()) << wanted.status();
     wanted_ = *std::move(wanted);
-    Mutate(*plan, absl::StrCat("level ", level, ", pp ", pp, ", ", chunks, " chunks, ", stage_replicas.size(), " numbers"),
+    Mutate(*plan,
+           absl::StrCat("level ", level, ", pp ", pp, ", ", chunks, " chunks, ", stage_replicas.size(), " numbers"),
            mutants, seed);
   }
 
@@ -189,14 +190,17 @@ TEST(PlanMutants, Gpt2) { RunBattery("gpt2", {"1f1b", "zb-h1", "recompute"}, {2,
 TEST(PlanMutants, Llama) { RunBattery("llama", {"interleaved", "zb-v"}, {2}, 80); }
 // What replicas do together: the bits are those of the plan as it was, which the parity tests compare.
 void RunReplicaBattery(int mutants) {
-  Battery battery("llama");
+  Battery battery("llama"), tied("gpt2");
   uint64_t seed = 7000000;
   for (const int level : {0, 1, 2, 3}) {
     battery.RunReplicas(level, 1, 4, {}, mutants, seed += 10000);
     battery.RunReplicas(level, 2, 1, {}, mutants, seed += 10000);
     battery.RunReplicas(level, 2, 1, {3, 1}, mutants / 2, seed += 10000);
+    tied.RunReplicas(level, 2, 1, {3, 1}, mutants / 4, seed += 10000);
+    tied.RunReplicas(level, 2, 1, {1, 3}, mutants / 4, seed += 10000);
   }
-  std::cout << battery.Table() << std::endl;
+  std::cout << battery.Table() << "\nTied weights:\n" << tied.Table() << std::endl;
+  EXPECT_GT(tied.accepted(), 0);
   EXPECT_GT(battery.accepted(), 0);
   EXPECT_GT(battery.refused(), battery.accepted());
 }

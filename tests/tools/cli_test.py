@@ -250,13 +250,11 @@ def replicas(self):
         resumed = json.loads(self.done(*train[:-3], '--out=' + out + '-cut', '--quiet', '--json', '--steps=3',
                                        '--resume=auto'))
         self.assertEqual(resumed['weights_sha256'], whole['weights_sha256'])
-    # Stages with replicas of their own have no one-stage plan of the same bits.
-    self.done('model', 'gpt2', '--layers=1', '--heads=1', '--width=8', '--vocab=256', '--context=8', '--no-tied',
-              '--out=free.pb')
-    self.done('partition', 'free.pb', '--stage-replicas=2,1', '--micro-batches=2', '--out=unequal.pb')
+    # Stages with replicas of their own have no one-stage plan of the same bits. The token table is on both.
+    self.done('partition', 'gpt.pb', '--stage-replicas=2,1', '--micro-batches=2', '--out=unequal.pb')
     self.assertIn('replicas of the stages 2-1', self.done('explain', 'unequal.pb'))
     self.done('train', '--plan=unequal.pb', '--data=synthetic', '--out=run-unequal', '--quiet', '--steps=2')
-    done = subprocess.run([BINARY, 'verify', 'unequal.pb', '--model=free.pb', '--parity'], cwd=self.folder,
+    done = subprocess.run([BINARY, 'verify', 'unequal.pb', '--model=gpt.pb', '--parity'], cwd=self.folder,
                           capture_output=True, timeout=60, text=True)
     self.assertEqual(done.returncode, 78, done.stderr)
     self.assertIn('compare the losses', done.stderr)
@@ -267,7 +265,6 @@ def replicas(self):
                               (['--dp=2', '--sum-order=any'], 2, 'micro-batch-first, replica-first'),
                               (['--stage-replicas=3,x'], 2, 'a number is needed for each stage'),
                               (['--stage-replicas=3,1', '--micro-batches=4'], 78, 'micro-batches evenly'),
-                              (['--stage-replicas=3,1', '--micro-batches=6'], 78, 'with 3 and with 1 replicas'),
                               (['--dp=2', '--bucket-mb=-2'], 2, '--bucket-mb=-2')):
         done = subprocess.run([BINARY, 'partition', 'gpt.pb', '--out=not.pb', *flags], cwd=self.folder,
                               capture_output=True, timeout=60, text=True)

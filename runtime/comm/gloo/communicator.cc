@@ -25,7 +25,7 @@ constexpr auto kTellWithin = std::chrono::milliseconds(200);
 absl::StatusOr<Communicator::Ticket> GlooCommunicator::Post(absl::Span<const Transfer> group) {
   if (first_error_.set()) return Aborted();
   MR_RETURN_IF_ERROR(CheckTransfersWithOthers(rank_, size_, group));
-  const uint32_t index = Take();
+  const uint32_t index = records_.Take();
   Record& record = records_[index];
   record.transfers.assign(group.begin(), group.end());
   for (const Transfer& transfer : group) {
@@ -39,42 +39,23 @@ absl::StatusOr<Communicator::Ticket> GlooCommunicator::Post(absl::Span<const Tra
   for (size_t i = 0; i < group.size(); ++i) {
     Start(&record, i, SlotOf(SlotKind::kTransfer, group[i].tag, group[i].bytes));
   }
-  return (static_cast<Ticket>(record.generation) << 32) | index;
+  return records_.TicketOf(index);
 }
 
 bool GlooCommunicator::Done(Ticket ticket) {
   if (first_error_.set()) return true;
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   return record == nullptr || Settled(*record);
 }
 
 absl::Status GlooCommunicator::Wait(Ticket ticket, const std::function<std::string()>& what) {
   if (first_error_.set()) return Aborted();
-  if (static_cast<uint32_t>(ticket) >= records_.size()) {
+  if (!records_.Issued(ticket)) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
   }
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   if (record == nullptr) return absl::OkStatus();
-  return Conclude(static_cast<uint32_t>(ticket), Await(*record, what), what);
-}
-
-uint32_t GlooCommunicator::Take() {
-  if (free_.empty()) {
-    free_.push_back(static_cast<uint32_t>(records_.size()));
-    records_.emplace_back();
-  }
-  const uint32_t index = free_.back();
-  free_.pop_back();
-  records_[index].open = true;
-  return index;
-}
-
-// nullptr: retired.
-GlooCommunicator::Record* GlooCommunicator::Find(Ticket ticket) {
-  const uint32_t index = static_cast<uint32_t>(ticket);
-  if (index >= records_.size()) return nullptr;
-  Record& record = records_[index];
-  return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
+  return Conclude(records_.IndexOf(ticket), Await(*record, what), what);
 }
 
 absl::Status GlooCommunicator::Announce(Record* record) {
@@ -83,10 +64,9 @@ absl::Status GlooCommunicator::Announce(Record* record) {
     const Transfer& transfer = record->transfers[i];
     const Half half = {transfer.bytes, record->parcels[i].get()};
     if (halves_.try_emplace({transfer.peer, transfer.send, transfer.tag}, half).second) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("rank ", rank_, transfer.send ? " sends to" : " receives from", " rank ", transfer.peer,
-                     " with tag ", transfer.tag,
-                     ", but a transfer with that peer, direction and tag is already in flight"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rank ", rank_, transfer.send ? " sends to" : " receives from", " rank ", transfer.peer, " with tag ",
+        transfer.tag, ", but a transfer with that peer, direction and tag is already in flight"));
   }
   for (const Transfer& transfer : record->transfers) {
     const HalfKey key = {transfer.peer, transfer.send, transfer.tag};
@@ -182,9 +162,7 @@ void GlooCommunicator::Retire(uint32_t index) {
   }
   record.parcels.clear();
   record.transfers.clear();
-  record.open = false;
-  ++record.generation;
-  free_.push_back(index);
+  records_.Retire(index);
 }
 
 void GlooCommunicator::Ask(const Record& record) {

@@ -22,6 +22,7 @@
 #include "runtime/comm/gloo/link.h"
 #include "runtime/comm/gloo/sockets.h"
 #include "runtime/comm/meeting.h"
+#include "runtime/comm/records.h"
 
 namespace millrace::gloo_comm {
 
@@ -44,11 +45,9 @@ class GlooCommunicator : public Communicator, private LinkObserver {
   absl::Status Failure() const override { return first_error_.Get(); }
 
  private:
-  // One posted group, or the messages of one meeting. A ticket is (generation << 32 | index of the record). The rank's
-  // thread only; the parcels of open halves are looked at under mutex_ by the watcher.
-  struct Record {
-    bool open = false;
-    uint32_t generation = 0;
+  // One posted group, or the messages of one meeting. The rank's thread only; the parcels of open halves are looked at
+  // under mutex_ by the watcher.
+  struct Record : RecordBase {
     std::vector<Transfer> transfers;
     std::vector<std::unique_ptr<Parcel>> parcels;
   };
@@ -69,8 +68,6 @@ class GlooCommunicator : public Communicator, private LinkObserver {
                    const CommunicatorOptions& options);
 
   // communicator.cc: transfers
-  uint32_t Take();
-  Record* Find(Ticket ticket);
   absl::Status Announce(Record* record);
   void Start(Record* record, size_t i, uint64_t slot);
   bool Settled(const Record& record) const;
@@ -108,8 +105,7 @@ class GlooCommunicator : public Communicator, private LinkObserver {
   std::unique_ptr<Parcel> control_;
 
   // The rank's own thread.
-  std::deque<Record> records_;  // stable addresses; grows to the largest number of groups in flight
-  std::vector<uint32_t> free_;
+  Records<Record> records_;
   Meeting meeting_;
   bool cleaned_ = false;
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -13,6 +14,8 @@ namespace millrace::gloo_comm {
 namespace {
 
 namespace tcp = gloo::transport::tcp;
+
+constexpr size_t kReadAtOnce = 256 << 10;  // bytes
 
 std::string Reason(const std::exception_ptr& exception) {
   try {
@@ -88,7 +91,17 @@ bool Link::closed() {
 bool Link::read() {
   const bool whole = Pair::read();
   progressed_ |= whole;
+  // Where the rest of a message is on its way, the loop need not wake for each segment of it. A connection that ends
+  // wakes it all the same, and so does a full receive buffer.
+  const bool inside = !whole && rx_.nread >= sizeof(rx_.preamble) && rx_.nread < rx_.preamble.nbytes;
+  WakeAt(inside ? std::min(kReadAtOnce, rx_.preamble.nbytes - rx_.nread) : 1);
   return whole;
+}
+
+void Link::WakeAt(size_t bytes) {
+  if (bytes == wakes_at_ || fd_ < 0) return;
+  const int value = static_cast<int>(bytes);
+  if (::setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value)) == 0) wakes_at_ = bytes;
 }
 
 bool Link::write(tcp::Op& op) {

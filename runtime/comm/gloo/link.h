@@ -13,6 +13,7 @@
 #include <gloo/transport/tcp/pair.h>
 #include <gloo/transport/tcp/unbound_buffer.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -61,11 +62,14 @@ class Link : public gloo::transport::tcp::Pair {
   void changeState(state next) noexcept override;
 
  private:
+  void WakeAt(size_t bytes);
+
   LinkObserver* const observer_;
   // Under the pair's lock.
   bool adopted_ = false;
   bool closing_ = false;
   bool progressed_ = false;
+  size_t wakes_at_ = 1;  // bytes that must have arrived before the loop hears of them
 };
 
 // A context whose links are put in one by one.

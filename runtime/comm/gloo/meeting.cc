@@ -24,7 +24,7 @@ absl::Status GlooCommunicator::Meet(const void* mine, void* all, uint64_t bytes,
 }
 
 absl::Status GlooCommunicator::Swap(uint64_t number, const void* mine, void* all, uint64_t bytes, const char* name) {
-  const uint32_t index = Take();
+  const uint32_t index = records_.Take();
   Record& record = records_[index];
   char* to = static_cast<char*>(all);
   if (to + rank_ * bytes != mine) std::memcpy(to + rank_ * bytes, mine, bytes);

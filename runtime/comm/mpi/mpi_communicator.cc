@@ -24,25 +24,25 @@ absl::StatusOr<Communicator::Ticket> MpiCommunicator::Post(absl::Span<const Tran
   if (first_error_.set()) return Aborted();
   MR_RETURN_IF_ERROR(Check(group));
   MR_ASSIGN_OR_RETURN(const uint32_t index, PostIn(kTransfers, group));
-  return (static_cast<Ticket>(records_[index].generation) << 32) | index;
+  return records_.TicketOf(index);
 }
 
 bool MpiCommunicator::Done(Ticket ticket) {
   if (first_error_.set()) return true;
   std::lock_guard<std::mutex> lock(library_->mutex());
   Progress();
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   return record == nullptr || Settled(*record);
 }
 
 absl::Status MpiCommunicator::Wait(Ticket ticket, const std::function<std::string()>& what) {
   if (first_error_.set()) return Aborted();
-  if (static_cast<uint32_t>(ticket) >= records_.size()) {
+  if (!records_.Issued(ticket)) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
   }
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   if (record == nullptr) return absl::OkStatus();
-  return Conclude(static_cast<uint32_t>(ticket), Await(*record, what), what);
+  return Conclude(records_.IndexOf(ticket), Await(*record, what), what);
 }
 
 absl::Status MpiCommunicator::Check(absl::Span<const Transfer> group) const {
@@ -57,36 +57,22 @@ absl::Status MpiCommunicator::Check(absl::Span<const Transfer> group) const {
 
 absl::StatusOr<uint32_t> MpiCommunicator::PostIn(Space space, absl::Span<const Transfer> group) {
   std::lock_guard<std::mutex> lock(library_->mutex());
-  if (free_.empty()) {
-    free_.push_back(static_cast<uint32_t>(records_.size()));
-    records_.emplace_back();
-  }
-  const uint32_t index = free_.back();
-  free_.pop_back();
+  const uint32_t index = records_.Take();
   Record& record = records_[index];
-  record.open = true;
   record.space = space;
   for (const Transfer& transfer : group) record.halves.push_back({transfer});
   for (Half& half : record.halves) {
     const Transfer& t = half.transfer;
     if (halves_.try_emplace({t.peer, space, t.send, t.tag}, &half).second) continue;
-    const absl::Status twice = absl::InvalidArgumentError(absl::StrCat(
-        "rank ", rank_, t.send ? " sends to" : " receives from", " rank ", t.peer, " with tag ", t.tag,
-        ", but a transfer with that peer, direction and tag is already in flight"));
+    const absl::Status twice = absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank_, t.send ? " sends to" : " receives from", " rank ", t.peer, " with tag ", t.tag,
+                     ", but a transfer with that peer, direction and tag is already in flight"));
     Retire(index);
     return twice;
   }
   for (Half& half : record.halves) Open(&half, space);
   Progress();
   return index;
-}
-
-// nullptr: retired.
-MpiCommunicator::Record* MpiCommunicator::Find(Ticket ticket) {
-  const uint32_t index = static_cast<uint32_t>(ticket);
-  if (index >= records_.size()) return nullptr;
-  Record& record = records_[index];
-  return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
 }
 
 // All halves are done, or one never will be. A peer's last bytes come before its farewell: both are sent in order, and

@@ -25,6 +25,7 @@
 #include "runtime/comm/first_error.h"
 #include "runtime/comm/meeting.h"
 #include "runtime/comm/mpi/library.h"
+#include "runtime/comm/records.h"
 
 namespace millrace::mpi {
 
@@ -32,8 +33,8 @@ namespace millrace::mpi {
 struct ControlRecord {
   enum Kind : uint32_t { kReady = 1, kFarewell, kAbort, kHeard };
   uint32_t kind = 0;
-  uint32_t code = 0;        // kAbort: the first error, with `text`
-  uint32_t space = 0;       // kReady: the transfer
+  uint32_t code = 0;   // kAbort: the first error, with `text`
+  uint32_t space = 0;  // kReady: the transfer
   int32_t mpi_tag = 0;
   uint64_t tag = 0;
   uint64_t bytes = 0;
@@ -58,16 +59,14 @@ class MpiCommunicator : public Communicator {
   absl::Status Failure() const override { return first_error_.Get(); }
 
  private:
-  enum Space : uint32_t { kTransfers, kMeetings };  // whose tags they are
+  enum Space : uint32_t { kTransfers, kMeetings };        // whose tags they are
   using Key = std::tuple<int, uint32_t, bool, uint64_t>;  // peer, space, send, tag
   struct Half {
     Transfer transfer;
     bool moving = false, done = false;
     MPI_Request request = MPI_REQUEST_NULL;
   };
-  struct Record {
-    bool open = false;
-    uint32_t generation = 0;
+  struct Record : RecordBase {
     Space space = kTransfers;
     std::vector<Half> halves;
   };
@@ -87,7 +86,6 @@ class MpiCommunicator : public Communicator {
   // mpi_communicator.cc: the rank's own thread, without the library's lock
   absl::StatusOr<uint32_t> PostIn(Space space, absl::Span<const Transfer> group);
   absl::Status Check(absl::Span<const Transfer> group) const;
-  Record* Find(Ticket ticket);
   bool Settled(const Record& record) const;  // with the lock
   absl::Status Await(const Record& record, const std::function<std::string()>& what);
   absl::Status Conclude(uint32_t index, absl::Status status, const std::function<std::string()>& what);
@@ -114,10 +112,9 @@ class MpiCommunicator : public Communicator {
   FirstError first_error_;
 
   // Guarded by the library's lock.
-  std::deque<Record> records_;  // stable addresses
-  std::vector<uint32_t> free_;
-  std::map<Key, Half*> halves_;               // not done
-  std::map<Key, std::deque<Ready>> ready_;    // receivers that wait for a send of ours
+  Records<Record> records_;
+  std::map<Key, Half*> halves_;             // not done
+  std::map<Key, std::deque<Ready>> ready_;  // receivers that wait for a send of ours
   std::vector<Peer> peers_;
   std::list<Letter> letters_;
   std::vector<Letter> incoming_;  // a ring of posted receives; MPI fills them in order

@@ -230,9 +230,7 @@ void MpiCommunicator::Retire(uint32_t index) {
     if (half.request != MPI_REQUEST_NULL) MPI_Request_free(&half.request);
   }
   record.halves.clear();
-  record.open = false;
-  ++record.generation;
-  free_.push_back(index);
+  records_.Retire(index);
 }
 
 void MpiCommunicator::Fail(int code, const char* call) {

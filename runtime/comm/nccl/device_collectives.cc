@@ -72,7 +72,7 @@ absl::StatusOr<Communicator::Ticket> DeviceCommunicator::Enqueue(
   if (status.ok()) status = work(shape);
   if (status.ok()) status = End(&record);
   if (!status.ok()) return Fail(status);
-  return TicketOf(index);
+  return records_.TicketOf(index);
 }
 
 absl::StatusOr<Communicator::Ticket> DeviceCommunicator::Start(const Collective& collective, Stream* after) {

@@ -58,14 +58,8 @@ absl::StatusOr<uint32_t> DeviceCommunicator::Take() {
   RetireFinished();
   if (!Failure().ok()) return Aborted();
   std::lock_guard<std::mutex> lock(records_mutex_);
-  if (free_.empty()) {
-    free_.push_back(static_cast<uint32_t>(records_.size()));
-    records_.emplace_back();
-  }
-  const uint32_t index = free_.back();
-  free_.pop_back();
+  const uint32_t index = records_.Take();
   Record& record = records_[index];
-  record.open = true;
   record.device_waits = record.warned = record.slips_on_their_way = false;
   record.posted = Patience::Clock::now();
   record.transfers.clear();
@@ -95,7 +89,7 @@ absl::StatusOr<Communicator::Ticket> DeviceCommunicator::PostOn(Stream* after, a
   if (status.ok()) status = Launch(&record);
   if (status.ok()) status = End(&record);
   if (!status.ok()) return Fail(status);
-  return TicketOf(index);
+  return records_.TicketOf(index);
 }
 
 absl::Status DeviceCommunicator::Begin(Stream* after, Record* record) {
@@ -211,7 +205,7 @@ absl::Status DeviceCommunicator::Await(Record* record, const std::function<std::
 
 bool DeviceCommunicator::Done(Ticket ticket) {
   if (!Failure().ok()) return true;
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   if (record == nullptr) return true;
   const absl::StatusOr<bool> done = Advance(record);
   if (!done.ok()) (void)Fail(done.status());
@@ -220,23 +214,23 @@ bool DeviceCommunicator::Done(Ticket ticket) {
 
 absl::Status DeviceCommunicator::Wait(Ticket ticket, const std::function<std::string()>& what) {
   if (!Failure().ok()) return Aborted();
-  if (static_cast<uint32_t>(ticket) >= records_.size()) {
+  if (!records_.Issued(ticket)) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
   }
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   if (record == nullptr) return absl::OkStatus();
   const absl::Status status = Await(record, what);
   if (!status.ok()) return Fail(status);
-  Retire(static_cast<uint32_t>(ticket));
+  Retire(records_.IndexOf(ticket));
   return absl::OkStatus();
 }
 
 absl::Status DeviceCommunicator::WaitOn(Stream& stream, Ticket ticket, const std::function<std::string()>& what) {
   if (!Failure().ok()) return Aborted();
-  if (static_cast<uint32_t>(ticket) >= records_.size()) {
+  if (!records_.Issued(ticket)) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank_, " never issued ticket ", ticket));
   }
-  Record* record = Find(ticket);
+  Record* record = records_.Find(ticket);
   if (record == nullptr) return absl::OkStatus();
   {
     std::lock_guard<std::mutex> lock(records_mutex_);
@@ -248,20 +242,9 @@ absl::Status DeviceCommunicator::WaitOn(Stream& stream, Ticket ticket, const std
   return absl::OkStatus();
 }
 
-// nullptr: retired.
-DeviceCommunicator::Record* DeviceCommunicator::Find(Ticket ticket) {
-  const uint32_t index = static_cast<uint32_t>(ticket);
-  if (index >= records_.size()) return nullptr;
-  Record& record = records_[index];
-  return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
-}
-
 void DeviceCommunicator::Retire(uint32_t index) {
   std::lock_guard<std::mutex> lock(records_mutex_);
-  Record& record = records_[index];
-  record.open = false;
-  ++record.generation;
-  free_.push_back(index);
+  records_.Retire(index);
 }
 
 // Tickets that nobody waits for are given back when their work is done.

@@ -8,7 +8,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,6 +17,7 @@
 #include "runtime/comm/nccl/comms.h"
 #include "runtime/comm/nccl/nccl.h"
 #include "runtime/comm/patience.h"
+#include "runtime/comm/records.h"
 
 namespace millrace::nccl {
 
@@ -58,11 +58,9 @@ class DeviceCommunicator : public NcclCommunicator {
     uint64_t bytes = 0;
   };
   // One posted group or collective. The owner changes it under the lock; the watcher reads it under the lock.
-  struct Record {
-    bool open = false;
+  struct Record : RecordBase {
     bool device_waits = false;  // somebody waits for it on a stream, so nobody looks at the clock
     bool warned = false;
-    uint32_t generation = 0;
     Patience::Clock::time_point posted;
     std::vector<Transfer> transfers;             // in the order of posting
     std::vector<int> channels;                   // that it uses
@@ -86,12 +84,10 @@ class DeviceCommunicator : public NcclCommunicator {
   bool Ready(const Record& record) const;
   absl::StatusOr<bool> Advance(Record* record);
   absl::Status Await(Record* record, const std::function<std::string()>& what);
-  Record* Find(Ticket ticket);
   void Retire(uint32_t index);
   void RetireFinished();
   absl::Status Fail(const absl::Status& status);
   absl::Status Aborted();
-  Ticket TicketOf(uint32_t index) const { return (static_cast<Ticket>(records_[index].generation) << 32) | index; }
   Patience::Clock::time_point LaunchUntil() const;
   int ChannelOf(const Transfer& transfer) const;
 
@@ -121,8 +117,7 @@ class DeviceCommunicator : public NcclCommunicator {
   Comms comms_;
 
   std::mutex records_mutex_;
-  std::deque<Record> records_;  // stable addresses
-  std::vector<uint32_t> free_;
+  Records<Record> records_;
   std::vector<uint64_t> sent_, received_;  // by peer: how many transfers, for slips
   std::vector<Transfer> slip_transfers_;
   bool cleaned_ = false;

@@ -6,11 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/dtype.h"
 #include "proto/status_macros.h"
+#include "runtime/plan/alignment.h"
 #include "runtime/plan/broken.h"
 #include "runtime/plan/chunks.h"
 #include "runtime/plan/op_descs.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/shards.h"
+#include "runtime/plan/ties.h"
 #include "runtime/plan/verify/bytes.h"
 
 namespace millrace {
@@ -95,14 +97,6 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
   for (const proto::ParameterPlace& place : parameter.places()) places.push_back(place.rank());
   std::sort(group.begin(), group.end());
   std::sort(places.begin(), places.end());
-  for (uint32_t place : places) {
-    const size_t here = RanksAt(plan, static_cast<int>(place)).size();
-    const size_t owners = RanksAt(plan, static_cast<int>(bucket.owner())).size();
-    if (here == owners) continue;
-    return Broken("matching", {},
-                  absl::StrCat("bucket ", b, ": parameter ", Quoted(parameter.name()), " lives on rank ", place,
-                               " with ", here, " replicas and on rank ", bucket.owner(), " with ", owners));
-  }
   if (group != places || parameter.places(0).rank() != bucket.owner()) {
     return Broken("matching", {},
                   absl::StrCat("bucket ", b, ": its group, owner first, is not where parameter ",
@@ -112,13 +106,13 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
 }
 
 // The shards of a bucket at its places: of gradients with replicas first, of weights where those are divided.
-absl::Status AddShards(const proto::ExecutionPlan& plan, int b, const std::vector<Shard>& shards,
-                       PersistentMemory* memory) {
+absl::Status AddShards(const proto::ExecutionPlan& plan, int b, PersistentMemory* memory) {
   const proto::Bucket& bucket = plan.buckets(b);
   for (uint32_t p : bucket.parameters()) {
     int uses = 0;
     for (const proto::ParameterPlace& place : plan.parameters(static_cast<int>(p)).places()) {
       PersistentMemory::Rank& rank = memory->ranks[place.rank()];
+      const std::vector<Shard> shards = ShardsAt(plan, bucket, static_cast<int>(place.rank()));
       uses += place.gradients_size();
       if (DividesParameters(plan)) {
         rank.ranges.push_back({place.weight_offset(), ShardWeightBytes(shards), PersistentRange::kShardWeight, b, ""});
@@ -141,11 +135,11 @@ absl::Status AddShards(const proto::ExecutionPlan& plan, int b, const std::vecto
 absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemory* memory) {
   const proto::Bucket& bucket = plan.buckets(b);
   PersistentMemory::Rank* const owner = &memory->ranks[bucket.owner()];
-  const std::vector<Shard> shards = ShardsOf(plan, bucket);
+  const std::vector<Shard> shards = ShardsAt(plan, bucket, static_cast<int>(bucket.owner()));
   const uint64_t staging = ReplicasFirst(plan) ? 0 : ReplicaStagingBytes(shards);
   if (staging > 0)
     owner->ranges.push_back({bucket.replica_staging_offset(), staging, PersistentRange::kStaging, b, ""});
-  MR_RETURN_IF_ERROR(AddShards(plan, b, shards, memory));
+  MR_RETURN_IF_ERROR(AddShards(plan, b, memory));
   if (plan.shard_optimizer() == 0) return absl::OkStatus();
   int states = 0;  // of the parameter that has most
   for (uint32_t p : bucket.parameters()) states = std::max(states, StatesOf(plan, p));
@@ -158,6 +152,16 @@ absl::Status AddReplicas(const proto::ExecutionPlan& plan, int b, PersistentMemo
     owner->ranges.push_back({offset, ShardBytes(shards), PersistentRange::kShardState, b, ""});
   }
   return absl::OkStatus();
+}
+
+// Where gradients of one use on another rank than the owner arrive.
+uint64_t StagedBytes(const proto::ExecutionPlan& plan, const proto::Bucket& bucket,
+                     const proto::PlannedParameter& parameter, const proto::ParameterPlace& place) {
+  const int owner = static_cast<int>(bucket.owner());
+  if (ReplicasFirst(plan)) return ShardBytes(ShardsAt(plan, bucket, owner));
+  const int owners = std::max<int>(1, static_cast<int>(RanksAt(plan, owner).size()));
+  const int arrivals = ArrivalsOfUse(owners, static_cast<int>(RanksAt(plan, static_cast<int>(place.rank())).size()));
+  return arrivals == 1 ? AccumulatorBytes(parameter) : arrivals * RoundUp(AccumulatorBytes(parameter));
 }
 
 absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>* bucket_of, PersistentMemory* memory) {
@@ -199,7 +203,7 @@ absl::Status AddBucket(const proto::ExecutionPlan& plan, int b, std::vector<int>
       if (place.rank() == bucket.owner()) continue;
       for (int use = 0; use < place.gradients_size(); ++use, ++staged) {
         if (staged >= bucket.staging_offsets_size()) continue;
-        const uint64_t bytes = ReplicasFirst(plan) ? ShardBytes(ShardsOf(plan, bucket)) : AccumulatorBytes(parameter);
+        const uint64_t bytes = StagedBytes(plan, bucket, parameter, place);
         owner.ranges.push_back({bucket.staging_offsets(staged), bytes, PersistentRange::kStaging, b, ""});
       }
     }

@@ -130,7 +130,7 @@ class RankChunks {
 
   void AddStaging(const proto::StageProgram& stage, PersistentMemory::Rank* memory) {
     for (const proto::PhaseProgram& phase : stage.phases()) {
-      const uint64_t bytes = chunks_.StagingBytes(chunks_.GradientsOf(stage, phase, place_));
+      const uint64_t bytes = chunks_.StagingBytes(chunks_.GradientsOf(stage, phase, place_), place_);
       if (bytes == 0) continue;
       memory->ranges.push_back({phase.staging_offset(), bytes, PersistentRange::kStaging,
                                 plan_.buckets_size() + static_cast<int>(stage.stage()) * 8 + phase.phase(), ""});

@@ -260,6 +260,11 @@ TEST(Worker, ParametersAndStatesAreReadAndWritten) {
   ASSERT_TRUE(group[1].InitializeParameters().ok());
   ASSERT_TRUE(group[1].ReadState(1, 1, out.data(), bytes).ok());
   EXPECT_EQ(out, std::vector<float>(out.size(), 0.0f));
+  std::vector<float> two(2);
+  ASSERT_TRUE(group[0].ReadRange(0, -1, bytes - 8, two.data(), 8).ok());
+  EXPECT_EQ(two, std::vector<float>(2, 3.5f));
+  EXPECT_EQ(group[0].ReadRange(0, -1, bytes - 4, two.data(), 8).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(group[0].ReadRange(1, -1, 0, two.data(), 8).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(group[0].ReadParameter(1, out.data(), bytes).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(group[0].ReadParameter(2, out.data(), bytes).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(group[0].ReadParameter(0, out.data(), bytes - 4).code(), absl::StatusCode::kInvalidArgument);
