@@ -1,12 +1,13 @@
 // How much of REDUCE goes on beside the runs: a step of two replicas without it, with it as planned, and with it behind
-// everything, in turns, over gloo and in process. Prints the median step without, the medians of how much longer the
+// everything, in turns, over gloo. Prints the median step without, the medians of how much longer the
 // other two of the same turn were (what is exposed, and REDUCE alone), the one over the other, and how much more
 // processor time a rank took with REDUCE than without.
 //
 //   overlap_benchmark [layers=4] [width=256] [context=128] [micro_batch=4] [micro_batches=4] [steps=15]
 //   [vocabulary=2048] [bucket_mib=2; 0: as the predicted step says] [kernels=compute]
 //
-// kernels=wait: those of RUNs take as long as their first call took, but leave the processor alone, as on a device.
+// kernels=wait: those of RUNs take as long as they did in the first steps, but leave the processor alone, as on a
+// device.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 #include "proto/status_macros.h"
 #include "runtime/comm/exchange.h"
 #include "runtime/comm/gloo/gloo.h"
+#include "runtime/plan/op_descs.h"
 #include "runtime/worker/worker.h"
 #include "tests/benchmarks/waiting_device.h"
 #include "tests/parity/run_plan.h"
@@ -88,17 +90,15 @@ struct StepTime {
 // Two workers and what they talk over.
 class Pair {
  public:
-  Pair(proto::ExecutionPlan plan, bool gloo, bool wait) : plan_(std::move(plan)), gloo_(gloo), wait_(wait) {}
+  // `times`: kernels only wait; nullptr: they compute.
+  Pair(proto::ExecutionPlan plan, KernelTimes* times) : plan_(std::move(plan)), times_(times) {}
 
   absl::Status Start() {
     std::vector<std::unique_ptr<Exchange>> exchanges = MakeInProcessExchanges(2);
-    communicators_ = MakeInProcessCommunicators(2);
     return Both([&](int rank) -> absl::Status {
-      if (gloo_) {
-        MR_ASSIGN_OR_RETURN(communicators_[rank], MakeGlooCommunicator(*exchanges[rank]));
-      }
+      MR_ASSIGN_OR_RETURN(communicators_[rank], MakeGlooCommunicator(*exchanges[rank]));
       MR_ASSIGN_OR_RETURN(devices_[rank], OpenDevice("cpu", {.index = rank, .threads = 1}));
-      if (wait_) devices_[rank] = MakeWaitingDevice(std::move(devices_[rank]));
+      if (times_ != nullptr) devices_[rank] = MakeWaitingDevice(std::move(devices_[rank]), times_);
       WorkerOptions options;
       options.rank = rank;
       options.device = devices_[rank].get();
@@ -134,10 +134,10 @@ class Pair {
   }
 
   const proto::ExecutionPlan plan_;
-  const bool gloo_, wait_;
+  KernelTimes* const times_;
   uint64_t steps_ = 0;
   std::unique_ptr<Device> devices_[2];
-  std::vector<std::unique_ptr<Communicator>> communicators_;
+  std::unique_ptr<Communicator> communicators_[2];
   std::unique_ptr<Worker> workers_[2];
 };
 
@@ -146,46 +146,52 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+absl::Status Measure(const proto::ExecutionPlan& plan, int steps, bool wait) {
+  KernelTimes kernel_times;
+  std::vector<std::unique_ptr<Pair>> pairs;
+  std::vector<StepTime> times[3];
+  for (const Variant variant : {kWithout, kPlanned, kBehind}) {
+    pairs.push_back(std::make_unique<Pair>(Changed(plan, variant), wait ? &kernel_times : nullptr));
+    MR_RETURN_IF_ERROR(pairs.back()->Start());
+    for (int warm = 0; warm < (wait ? 4 : 1); ++warm) MR_RETURN_IF_ERROR(pairs.back()->Step().status());
+  }
+  for (int step = 0; step < steps; ++step) {
+    for (int v = 0; v < 3; ++v) {
+      MR_ASSIGN_OR_RETURN(const StepTime time, pairs[v]->Step());
+      times[v].push_back(time);
+    }
+  }
+  std::vector<double> without, exposed, alone, processor;
+  for (int step = 0; step < steps; ++step) {
+    without.push_back(times[kWithout][step].ms);
+    exposed.push_back(times[kPlanned][step].ms - times[kWithout][step].ms);
+    alone.push_back(times[kBehind][step].ms - times[kWithout][step].ms);
+    processor.push_back(times[kPlanned][step].processor_ms - times[kWithout][step].processor_ms);
+  }
+  std::printf("%5d %8d %6.1f ms %6.1f ms %6.1f ms %7.2f %6.1f ms\n", plan.shard_optimizer(), plan.buckets_size(),
+              Median(without), Median(alone), Median(exposed), Median(exposed) / Median(alone), Median(processor));
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Gpt2Options& model_options, int64_t micro_batch, int64_t micro_batches, int steps,
                  int64_t bucket_mib, bool wait) {
   MR_ASSIGN_OR_RETURN(const proto::Model model, MakeGpt2(model_options));
-  std::printf("%-10s %5s %9s  %9s %9s %9s  %8s %9s\n", "over", "level", "buckets", "without", "reduce", "exposed",
-              "share", "processor");
-  for (const bool gloo : {true, false}) {
-    for (const int level : {0, 1}) {
-      PartitionOptions options = OptionsFor("cpu", 2);
-      options.pp = 1;
-      options.dp = 2;
-      options.shard_optimizer = level;
-      options.micro_batch = micro_batch;
-      options.micro_batches = micro_batches;
-      options.bucket_bytes = bucket_mib == 0 ? -1 : bucket_mib << 20;
-      options.with_eval = options.with_logits = false;
-      MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanFor(model, options));
-      std::vector<std::unique_ptr<Pair>> pairs;
-      std::vector<StepTime> times[3];
-      for (const Variant variant : {kWithout, kPlanned, kBehind}) {
-        pairs.push_back(std::make_unique<Pair>(Changed(plan, variant), gloo, wait));
-        MR_RETURN_IF_ERROR(pairs.back()->Start());
-        MR_RETURN_IF_ERROR(pairs.back()->Step().status());
-      }
-      for (int step = 0; step < steps; ++step) {
-        for (int v = 0; v < 3; ++v) {
-          MR_ASSIGN_OR_RETURN(const StepTime time, pairs[v]->Step());
-          times[v].push_back(time);
-        }
-      }
-      std::vector<double> without, exposed, alone, processor;
-      for (int step = 0; step < steps; ++step) {
-        without.push_back(times[kWithout][step].ms);
-        exposed.push_back(times[kPlanned][step].ms - times[kWithout][step].ms);
-        alone.push_back(times[kBehind][step].ms - times[kWithout][step].ms);
-        processor.push_back(times[kPlanned][step].processor_ms - times[kWithout][step].processor_ms);
-      }
-      std::printf("%-10s %5d %9d  %6.1f ms %6.1f ms %6.1f ms  %8.2f %6.1f ms\n", gloo ? "gloo" : "in_process", level,
-                  plan.buckets_size(), Median(without), Median(alone), Median(exposed), Median(exposed) / Median(alone),
-                  Median(processor));
-    }
+  std::printf("%5s %8s %9s %9s %9s %7s %9s\n", "level", "buckets", "without", "reduce", "exposed", "share",
+              "processor");
+  for (const int level : {0, 1}) {
+    PartitionOptions options = OptionsFor("cpu", 2);
+    options.pp = 1;
+    options.dp = 2;
+    options.shard_optimizer = level;
+    options.micro_batch = micro_batch;
+    options.micro_batches = micro_batches;
+    options.bucket_bytes = bucket_mib == 0 ? -1 : bucket_mib << 20;
+    options.with_eval = options.with_logits = false;
+    MR_ASSIGN_OR_RETURN(const proto::ExecutionPlan plan, PlanFor(model, options));
+    uint64_t bytes = 0;
+    for (const proto::PlannedParameter& parameter : plan.parameters()) bytes += GradientSpec(parameter).bytes();
+    if (level == 0) std::printf("%.1f MB of gradients\n", bytes * 1e-6);
+    MR_RETURN_IF_ERROR(Measure(plan, steps, wait));
   }
   return absl::OkStatus();
 }
