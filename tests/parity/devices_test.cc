@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,13 @@ using ::testing::IsEmpty;
 constexpr int64_t kVocabulary = 53;
 constexpr absl::Duration kDelay = absl::Microseconds(30);
 
-absl::StatusOr<proto::ExecutionPlan> PlanOf(int pp, int dp, int shard, const std::string& schedule) {
+struct Layout {
+  int pp, dp, shard;
+  std::string schedule;
+  std::vector<int> stage_replicas = {};
+};
+
+absl::StatusOr<proto::ExecutionPlan> PlanOf(const Layout& layout) {
   Gpt2Options o;
   o.layers = 3;
   o.heads = 2;
@@ -38,13 +45,16 @@ absl::StatusOr<proto::ExecutionPlan> PlanOf(int pp, int dp, int shard, const std
   o.context = 17;
   const auto model = MakeGpt2(o);
   if (!model.ok()) return model.status();
-  PartitionOptions options = OptionsFor("cpu", pp * dp);
-  options.pp = pp;
-  options.dp = dp;
-  options.shard_optimizer = shard;
+  const std::vector<int>& replicas = layout.stage_replicas;
+  const int ranks = replicas.empty() ? layout.pp * layout.dp : std::accumulate(replicas.begin(), replicas.end(), 0);
+  PartitionOptions options = OptionsFor("cpu", ranks);
+  options.pp = layout.pp;
+  options.dp = layout.dp;
+  options.stage_replicas = replicas;
+  options.shard_optimizer = layout.shard;
   options.micro_batch = 2;
-  options.micro_batches = 4;
-  options.schedule = schedule;
+  options.micro_batches = replicas.empty() ? 4 : 6;
+  options.schedule = layout.schedule;
   auto plan = PlanFor(*model, options);
   if (plan.ok()) AddTransferGroups(&*plan);  // which a plan for GPUs has
   return plan;
@@ -113,16 +123,10 @@ absl::StatusOr<RunResult> RunOverNccl(const proto::ExecutionPlan& plan, bool one
   return RunPlan(plan, options);
 }
 
-struct Layout {
-  int pp, dp, shard;
-  std::string schedule;
-};
-
 class OnLateDevices : public testing::TestWithParam<Layout> {
  protected:
   void SetUp() override {
-    const Layout& layout = GetParam();
-    auto plan = PlanOf(layout.pp, layout.dp, layout.shard, layout.schedule);
+    auto plan = PlanOf(GetParam());
     ASSERT_TRUE(plan.ok()) << plan.status();
     plan_ = *std::move(plan);
     auto want = RunPlan(plan_, Steps());
@@ -165,7 +169,8 @@ TEST_P(OnLateDevices, NcclWithOneCommunicator) { ExpectTheSame(RunOverNccl(plan_
 INSTANTIATE_TEST_SUITE_P(Layouts, OnLateDevices,
                          testing::Values(Layout{3, 1, 0, "1f1b"}, Layout{2, 1, 0, "zb-h1"}, Layout{1, 2, 1, "1f1b"},
                                          Layout{2, 2, 0, "gpipe"}, Layout{1, 2, 2, "1f1b"}, Layout{2, 2, 3, "1f1b"},
-                                         Layout{2, 1, 0, "interleaved"}),
+                                         Layout{2, 1, 0, "interleaved"}, Layout{2, 1, 0, "1f1b", {3, 1}},
+                                         Layout{2, 1, 3, "1f1b", {2, 3}}),
                          [](const testing::TestParamInfo<Layout>& test) {
                            return absl::StrCat("pp", test.param.pp, "_dp", test.param.dp, "_number", test.index);
                          });

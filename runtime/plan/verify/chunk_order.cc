@@ -227,12 +227,44 @@ class RankChunkOrder {
   std::map<int, Unit> weights_;                    // by stage
 };
 
+// Replicas of a stage have lists of their own, and sum and gather tensors by their number in them.
+absl::Status CheckReplica(const proto::ExecutionPlan& plan, const Chunks& chunks, const proto::Program& program,
+                          int rank, const proto::StageProgram& stage) {
+  if (stage.replica() == 0 || stage.replica() > stage.stage()) return absl::OkStatus();
+  const proto::StageProgram& first = program.stages(static_cast<int>(stage.stage() - stage.replica()));
+  const int place = PlaceOf(plan, rank);
+  const auto differs = [&](absl::string_view what) {
+    return Broken("matching", {&program, rank},
+                  absl::StrCat("stage ", stage.stage(), " is a replica of stage ", first.stage(), ", but ", what,
+                               " in another order, so that they would not meet"));
+  };
+  for (const proto::PhaseProgram& phase : stage.phases()) {
+    const proto::PhaseProgram* const its = FindPhase(first, phase.phase());
+    const std::vector<RunGradient> mine = chunks.GradientsOf(stage, phase, place);
+    const std::vector<RunGradient> others =
+        its == nullptr ? std::vector<RunGradient>() : chunks.GradientsOf(first, *its, place);
+    const bool same = std::equal(mine.begin(), mine.end(), others.begin(), others.end(),
+                                 [](const RunGradient& a, const RunGradient& b) {
+                                   return a.of.parameter == b.of.parameter && a.shard_offset == b.shard_offset;
+                                 });
+    if (!same) return differs(absl::StrCat("its phase ", proto::Phase_Name(phase.phase()), " ends its gradients"));
+  }
+  const std::vector<ChunkWeight> mine = chunks.WeightsOf(stage, place), others = chunks.WeightsOf(first, place);
+  const bool same =
+      std::equal(mine.begin(), mine.end(), others.begin(), others.end(),
+                 [](const ChunkWeight& a, const ChunkWeight& b) { return a.of.parameter == b.of.parameter; });
+  return same ? absl::OkStatus() : differs("its values name the weights");
+}
+
 }  // namespace
 
 absl::Status CheckChunkOrder(const proto::ExecutionPlan& plan, const proto::Program& program, const Wiring& wiring) {
   if (!ReplicasFirst(plan)) return absl::OkStatus();
   const Chunks chunks(plan);
   for (int rank = 0; rank < program.ranks_size(); ++rank) {
+    for (uint32_t s : program.ranks(rank).stages()) {
+      MR_RETURN_IF_ERROR(CheckReplica(plan, chunks, program, rank, program.stages(static_cast<int>(s))));
+    }
     MR_ASSIGN_OR_RETURN(Ordering order, Ordering::Of(program, wiring, rank));
     MR_RETURN_IF_ERROR(RankChunkOrder(plan, chunks, program, rank, std::move(order)).Check());
   }

@@ -1,5 +1,6 @@
 // Chunks in time: what a RUN wrote is reduced before anything else is written there, and a RUN finds its weights whole
-// and packed. Rules `completeness`, `order`, `unordered-bytes`.
+// and packed; replicas of a stage name what they sum and gather alike. Rules `completeness`, `order`, `unordered-bytes`,
+// `matching`.
 #ifndef RUNTIME_PLAN_VERIFY_CHUNK_ORDER_H_
 #define RUNTIME_PLAN_VERIFY_CHUNK_ORDER_H_
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "partitioner/graph/gpt2.h"
 #include "runtime/plan/simulate.h"
 #include "runtime/plan/verify.h"
@@ -203,6 +204,46 @@ TEST_F(EarlyRules, TheSimulatorBeginsThereToo) {
   }
   EXPECT_GT(begins, run_begins);
   EXPECT_LT(begins, run_ends);
+}
+
+// Replicas of a stage sum gradients by their number in the order in which its calls end them.
+TEST(ReplicaStages, GradientsInAnotherOrderDoNotMeet) {
+  Gpt2Options o;
+  o.layers = 2;
+  o.heads = 2;
+  o.width = 16;
+  o.vocabulary = 31;
+  o.context = 8;
+  const auto model = MakeGpt2(o);
+  ASSERT_TRUE(model.ok()) << model.status();
+  PartitionOptions options = OptionsFor("cpu", 3);
+  options.pp = 2;
+  options.stage_replicas = {2, 1};
+  options.shard_optimizer = 2;
+  options.micro_batches = 4;
+  const auto plan = PlanFor(*model, options);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const auto ends_gradient = [](const proto::StageProgram& stage, const proto::KernelCall& call) {
+    return std::any_of(call.outputs().begin(), call.outputs().end(),
+                       [&](int v) { return v >= 0 && stage.values(v).life() == proto::GRADIENT; });
+  };
+  int swapped = 0, do_not_meet = 0;
+  for (int c = 0;; ++c) {
+    proto::ExecutionPlan other = *plan;
+    proto::StageProgram& stage = *other.mutable_programs(0)->mutable_stages(1);
+    ASSERT_EQ(stage.replica(), 1);
+    proto::PhaseProgram& backward = *stage.mutable_phases(stage.phases_size() - 1);
+    ASSERT_EQ(backward.phase(), proto::BW);
+    if (c + 1 == backward.calls_size()) break;
+    if (!ends_gradient(stage, backward.calls(c)) || !ends_gradient(stage, backward.calls(c + 1))) continue;
+    backward.mutable_calls()->SwapElements(c, c + 1);
+    ++swapped;
+    const absl::Status status = VerifyPlan(other);
+    EXPECT_FALSE(status.ok()) << "calls " << c << " and " << c + 1;
+    do_not_meet += absl::StrContains(status.message(), "stage 1 is a replica of stage 0");
+  }
+  EXPECT_GT(swapped, 2);
+  EXPECT_GT(do_not_meet, 0);
 }
 
 }  // namespace

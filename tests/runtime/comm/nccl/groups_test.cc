@@ -72,7 +72,7 @@ TEST(NcclGroups, OneRankHasNone) {
 }
 
 TEST(NcclGroups, AStageWithItsOwnReplicasHasAGroup) {
-  proto::ExecutionPlan plan;
+  proto::ExecutionPlan plan;  // 3 replicas of a stage, then 1
   plan.set_pp(4);
   plan.set_dp(1);
   for (uint32_t rank = 0; rank < 4; ++rank) {
@@ -83,10 +83,13 @@ TEST(NcclGroups, AStageWithItsOwnReplicasHasAGroup) {
   }
   plan.add_buckets()->set_owner(0);
   plan.add_buckets()->set_owner(3);
+  proto::Bucket* const tied = plan.add_buckets();
+  tied->set_owner(3);
+  tied->add_group(3), tied->add_group(0);
   AddTransferGroups(&plan);
-  const std::vector<NcclGroup> groups = GroupsOf(plan);
-  ASSERT_EQ(groups.size(), 1);
-  EXPECT_EQ(groups[0].name, "replicas 0 1 2");
+  std::vector<std::string> names;
+  for (const NcclGroup& group : GroupsOf(plan)) names.push_back(group.name);
+  EXPECT_THAT(names, ElementsAre("ties 0 1 2 3", "replicas 0 1 2"));
 }
 
 TEST(NcclGroups, RoundsAreDisjointAndHoldEveryGroupOnce) {
