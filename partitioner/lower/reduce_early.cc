@@ -92,8 +92,8 @@ class EarlyReduces {
   }
 
   int BehindWhich(int run) {
+    const Instruction& of = edit_.at(run);
     for (const RunReduce& place : places_) {
-      const Instruction& of = edit_.at(run);
       if (place.stage == static_cast<int>(of.stage()) && place.phase == of.phase()) return place.before - 1;
     }
     return run;

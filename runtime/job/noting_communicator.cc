@@ -1,9 +1,9 @@
-#include <deque>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/device.h"
 #include "proto/status_macros.h"
+#include "runtime/comm/records.h"
 #include "runtime/job/whereabouts.h"
 
 namespace millrace {
@@ -17,11 +17,11 @@ class NotingCommunicator : public Communicator {
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
 
-  // One group of the inner communicator for each peer, so that Wait can tell who is late. Posting never blocks: together
-  // or one after another is the same.
+  // One group of the inner communicator for each peer, so that Wait can tell who is late. Posting never blocks:
+  // together or one after another is the same.
   absl::StatusOr<Ticket> Post(absl::Span<const Transfer> group) override {
     if (device_memory_) return inner_->Post(group);
-    const uint32_t index = Take();
+    const uint32_t index = records_.Take();
     Record& record = records_[index];
     rest_.assign(group.begin(), group.end());
     do {
@@ -37,11 +37,11 @@ class NotingCommunicator : public Communicator {
       record.parts.push_back({peer, *ticket});
       std::swap(rest_, later_);
     } while (!rest_.empty());
-    return (static_cast<Ticket>(record.generation) << 32) | index;
+    return records_.TicketOf(index);
   }
 
-  // On a device a group is one kernel, and halves of it could wait for each other: groups stay whole, and nobody is named
-  // but by the worker.
+  // On a device a group is one kernel, and halves of it could wait for each other: groups stay whole, and nobody is
+  // named but by the worker.
   absl::Status Attach(Device* device) override {
     device_memory_ = !device->memory_is_hosts();
     return inner_->Attach(device);
@@ -56,7 +56,7 @@ class NotingCommunicator : public Communicator {
 
   bool Done(Ticket ticket) override {
     if (device_memory_) return inner_->Done(ticket);
-    const Record* record = Find(ticket);
+    const Record* record = records_.Find(ticket);
     if (record == nullptr) return true;
     for (const Part& part : record->parts) {
       if (!inner_->Done(part.ticket)) return false;
@@ -66,10 +66,10 @@ class NotingCommunicator : public Communicator {
 
   absl::Status Wait(Ticket ticket, const std::function<std::string()>& what) override {
     if (device_memory_) return inner_->Wait(ticket, what);
-    if (static_cast<uint32_t>(ticket) >= records_.size()) {
+    if (!records_.Issued(ticket)) {
       return absl::InvalidArgumentError(absl::StrCat("rank ", rank(), " never issued ticket ", ticket));
     }
-    Record* record = Find(ticket);
+    Record* record = records_.Find(ticket);
     if (record == nullptr) return absl::OkStatus();
     absl::Status status;
     for (const Part& part : record->parts) {
@@ -79,7 +79,7 @@ class NotingCommunicator : public Communicator {
       if (waits) whereabouts_->Resume();
       if (status.ok()) status = one;
     }
-    Retire(static_cast<uint32_t>(ticket));
+    Retire(records_.IndexOf(ticket));
     return status;
   }
   absl::Status WaitOn(Stream& stream, Ticket ticket, const std::function<std::string()>& what) override {
@@ -106,42 +106,19 @@ class NotingCommunicator : public Communicator {
     int peer = 0;
     Ticket ticket = 0;
   };
-  struct Record {
-    bool open = false;
-    uint32_t generation = 0;
+  struct Record : RecordBase {
     std::vector<Part> parts;
   };
 
-  uint32_t Take() {
-    if (free_.empty()) {
-      free_.push_back(static_cast<uint32_t>(records_.size()));
-      records_.emplace_back();
-    }
-    const uint32_t index = free_.back();
-    free_.pop_back();
-    records_[index].open = true;
-    return index;
-  }
   void Retire(uint32_t index) {
-    Record& record = records_[index];
-    record.open = false;
-    record.parts.clear();
-    ++record.generation;
-    free_.push_back(index);
-  }
-  // nullptr: retired.
-  Record* Find(Ticket ticket) {
-    const uint32_t index = static_cast<uint32_t>(ticket);
-    if (index >= records_.size()) return nullptr;
-    Record& record = records_[index];
-    return record.open && record.generation == static_cast<uint32_t>(ticket >> 32) ? &record : nullptr;
+    records_[index].parts.clear();
+    records_.Retire(index);
   }
 
   const std::shared_ptr<Communicator> inner_;
   Whereabouts* const whereabouts_;
   bool device_memory_ = false;
-  std::deque<Record> records_;  // grows to the largest number of groups in flight
-  std::vector<uint32_t> free_;
+  Records<Record> records_;
   std::vector<Transfer> rest_, part_, later_;
 };
 

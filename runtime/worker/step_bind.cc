@@ -147,7 +147,8 @@ absl::Status StepRunner::BindPlaces(int index, BoundBucket* bound, Places* place
         SendUse(index, i, slot, mine, piece, places);
         places->cleared.push_back({mine, bytes});
       } else if (owned != nullptr) {
-        MR_RETURN_IF_ERROR(TakeUse(index, i, slot, use.place, piece, owned, places));
+        const absl::Status taken = TakeUse(index, i, slot, use.place, piece, owned, places);
+        if (!taken.ok()) return absl::Status(taken.code(), absl::StrCat(what, ": ", taken.message()));
       }
     }
   }
@@ -180,12 +181,12 @@ absl::Status StepRunner::TakeUse(int bucket, int member, int slot, int from, con
   const auto& offsets = plan_.buckets(bucket).staging_offsets();
   if (slot >= offsets.size()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("use ", slot, " on another rank has no staging: the plan gives ", offsets.size(), " places"));
+        absl::StrCat("it comes from another rank and has no staging: the plan gives ", offsets.size(), " places"));
   }
   const std::vector<int> ranks = RanksAt(plan_, from);
   const uint64_t tag = TransferTag(TagKind::kReduce, 0, bucket, slot);
   const uint64_t size = DivisibleOf(plan_.parameters(of.parameter)).gradient_bytes;
-  const std::string what = absl::StrCat("staging of use ", slot, " on another rank");
+  const std::string what = "staging";
   if (!replicas_first()) {
     const uint64_t bytes = chunks_.GradientBytes(of);
     uint64_t offset = offsets[slot];

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "proto/status_macros.h"
+#include "tests/parity/wrapped_device.h"
 
 namespace millrace {
 namespace {
@@ -23,8 +24,13 @@ bool EndsSteps(const OpDesc& desc) {
 
 class WaitingKernel : public Kernel {
  public:
-  WaitingKernel(std::unique_ptr<Kernel> kernel, std::string key, KernelTimes* times, Clock::duration* owed)
-      : Kernel(kernel->needs()), kernel_(std::move(kernel)), key_(std::move(key)), times_(*times), owed_(*owed) {}
+  WaitingKernel(std::unique_ptr<Kernel> kernel, std::string key, KernelTimes* times,
+                std::shared_ptr<Clock::duration> owed)
+      : Kernel(kernel->needs()),
+        kernel_(std::move(kernel)),
+        key_(std::move(key)),
+        times_(*times),
+        owed_(std::move(owed)) {}
 
   absl::Status Pack(Stream& stream, const KernelArgs& args, void* packed) const override {
     return kernel_->Pack(stream, args, packed);
@@ -37,10 +43,10 @@ class WaitingKernel : public Kernel {
       times_.Add(key_, Clock::now() - start);
       return absl::OkStatus();
     }
-    owed_ += times_.Of(key_);
-    if (owed_ < kWorthSleeping) return absl::OkStatus();
-    std::this_thread::sleep_until(start + owed_);
-    owed_ -= Clock::now() - start;
+    *owed_ += times_.Of(key_);
+    if (*owed_ < kWorthSleeping) return absl::OkStatus();
+    std::this_thread::sleep_until(start + *owed_);
+    *owed_ -= Clock::now() - start;
     return absl::OkStatus();
   }
 
@@ -49,36 +55,7 @@ class WaitingKernel : public Kernel {
   const std::string key_;
   KernelTimes& times_;
   mutable int computed_ = 0;
-  Clock::duration& owed_;
-};
-
-class WaitingDevice : public Device {
- public:
-  WaitingDevice(std::unique_ptr<Device> device, KernelTimes* times) : device_(std::move(device)), times_(times) {}
-
-  std::string kind() const override { return device_->kind(); }
-  std::string name() const override { return device_->name(); }
-  absl::StatusOr<Buffer> Allocate(uint64_t bytes) override { return device_->Allocate(bytes); }
-  absl::StatusOr<std::unique_ptr<Stream>> NewStream() override { return device_->NewStream(); }
-  absl::StatusOr<std::unique_ptr<Event>> NewEvent() override { return device_->NewEvent(); }
-  absl::StatusOr<std::unique_ptr<Kernel>> NewKernel(const OpDesc& desc) override {
-    MR_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, device_->NewKernel(desc));
-    if (EndsSteps(desc)) return kernel;
-    return std::make_unique<WaitingKernel>(std::move(kernel), desc.Key(), times_, &owed_);
-  }
-  absl::Status CopyIn(void* device_memory, const void* host, uint64_t bytes) override {
-    return device_->CopyIn(device_memory, host, bytes);
-  }
-  absl::Status CopyOut(void* host, const void* device_memory, uint64_t bytes) override {
-    return device_->CopyOut(host, device_memory, bytes);
-  }
-
- private:
-  void Free(void*, uint64_t) override {}  // buffers belong to the device inside
-
-  const std::unique_ptr<Device> device_;
-  KernelTimes* const times_;
-  Clock::duration owed_{};  // by the rank's thread, which runs all kernels
+  const std::shared_ptr<Clock::duration> owed_;
 };
 
 }  // namespace
@@ -95,7 +72,12 @@ KernelTimes::Duration KernelTimes::Of(const std::string& key) const {
 }
 
 std::unique_ptr<Device> MakeWaitingDevice(std::unique_ptr<Device> device, KernelTimes* times) {
-  return std::make_unique<WaitingDevice>(std::move(device), times);
+  // What a device's kernels owe is counted by the rank's thread, which runs all of them.
+  auto owed = std::make_shared<Clock::duration>(0);
+  return WrapKernels(std::move(device), [times, owed](const OpDesc& desc, std::unique_ptr<Kernel> kernel) {
+    if (EndsSteps(desc)) return kernel;
+    return std::unique_ptr<Kernel>(std::make_unique<WaitingKernel>(std::move(kernel), desc.Key(), times, owed));
+  });
 }
 
 }  // namespace millrace

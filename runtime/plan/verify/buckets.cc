@@ -1,6 +1,7 @@
 #include "runtime/plan/verify/buckets.h"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -108,11 +109,13 @@ absl::Status CheckGroup(const proto::ExecutionPlan& plan, int b, const proto::Pl
 // The shards of a bucket at its places: of gradients with replicas first, of weights where those are divided.
 absl::Status AddShards(const proto::ExecutionPlan& plan, int b, PersistentMemory* memory) {
   const proto::Bucket& bucket = plan.buckets(b);
+  std::map<uint32_t, std::vector<Shard>> shards_at;  // by place; all parameters of a bucket have the same ones
+  for (uint32_t place : bucket.group()) shards_at[place] = ShardsAt(plan, bucket, static_cast<int>(place));
   for (uint32_t p : bucket.parameters()) {
     int uses = 0;
     for (const proto::ParameterPlace& place : plan.parameters(static_cast<int>(p)).places()) {
       PersistentMemory::Rank& rank = memory->ranks[place.rank()];
-      const std::vector<Shard> shards = ShardsAt(plan, bucket, static_cast<int>(place.rank()));
+      const std::vector<Shard>& shards = shards_at.at(place.rank());
       uses += place.gradients_size();
       if (DividesParameters(plan)) {
         rank.ranges.push_back({place.weight_offset(), ShardWeightBytes(shards), PersistentRange::kShardWeight, b, ""});

@@ -24,16 +24,20 @@ using ::testing::HasSubstr;
 bool OfRun(const Instruction& i) { return i.kind() == Instruction::REDUCE && i.phase() != proto::PHASE_UNSPECIFIED; }
 bool OfChunk(const Instruction& i) { return i.chunk(); }
 
+absl::StatusOr<proto::Model> SmallGpt(int layers) {
+  Gpt2Options o;
+  o.layers = layers;
+  o.heads = 2;
+  o.width = 16;
+  o.vocabulary = 31;
+  o.context = 8;
+  return MakeGpt2(o);
+}
+
 class ChunkRules : public testing::Test {
  protected:
   void Make(int level, const std::string& schedule, int chunks, int pp = 1) {
-    Gpt2Options o;
-    o.layers = 4;
-    o.heads = 2;
-    o.width = 16;
-    o.vocabulary = 31;
-    o.context = 8;
-    const auto model = MakeGpt2(o);
+    const auto model = SmallGpt(4);
     ASSERT_TRUE(model.ok()) << model.status();
     PartitionOptions options = OptionsFor("cpu", 2 * pp);
     options.pp = pp;
@@ -208,13 +212,7 @@ TEST_F(EarlyRules, TheSimulatorBeginsThereToo) {
 
 // Replicas of a stage sum gradients by their number in the order in which its calls end them.
 TEST(ReplicaStages, GradientsInAnotherOrderDoNotMeet) {
-  Gpt2Options o;
-  o.layers = 2;
-  o.heads = 2;
-  o.width = 16;
-  o.vocabulary = 31;
-  o.context = 8;
-  const auto model = MakeGpt2(o);
+  const auto model = SmallGpt(2);
   ASSERT_TRUE(model.ok()) << model.status();
   PartitionOptions options = OptionsFor("cpu", 3);
   options.pp = 2;
